@@ -1,0 +1,12 @@
+//! The domain of Meta-Builder: types, state machines, planners, policies.
+//!
+//! Deliberately absent: input and output, clocks, async, randomness, environment. `now` and ids are arguments,
+//! collections are ordered, and every decision is a pure function whose result is data. That is what lets the
+//! same code be table-tested, simulated and replayed.
+
+pub mod budget;
+pub mod failure;
+pub mod id;
+pub mod time;
+mod words;
+pub mod workflow;
