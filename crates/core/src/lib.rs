@@ -4,9 +4,17 @@
 //! collections are ordered, and every decision is a pure function whose result is data. That is what lets the
 //! same code be table-tested, simulated and replayed.
 
+pub mod advance;
+pub mod attempt;
 pub mod budget;
+pub mod event;
 pub mod failure;
 pub mod id;
+pub mod ladder;
+pub mod repair;
+pub mod run;
+pub mod strategy;
+pub mod task;
 pub mod time;
 mod words;
 pub mod workflow;

@@ -1,0 +1,376 @@
+//! A run: one execution of a workflow, its steps, their attempts and repairs.
+//!
+//! This is the whole state the planner sees. How it moves is [`mod@crate::advance`]; nothing else changes it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::attempt::Attempt;
+use crate::budget::{Axis, Spend};
+use crate::failure::Failure;
+use crate::id::{RunId, TenantId};
+use crate::repair::{PatchRef, Repair};
+use crate::time::Timestamp;
+use crate::words::words;
+use crate::workflow::Workflow;
+
+/// One execution of a workflow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its id.
+    pub id: RunId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The workflow it began with, and keeps.
+    pub workflow: Workflow,
+    /// What it runs on.
+    pub source: Source,
+    /// Where it stands.
+    pub state: RunState,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When its first task was claimed.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// What it has used of its budget.
+    pub spend: Spend,
+    /// Who asked to cancel it, and why.
+    pub cancel: Option<String>,
+    /// Its steps, in the order of the workflow.
+    pub steps: Vec<Step>,
+    /// The accepted repairs, in order: together with the source they are the files of every later attempt.
+    pub patches: Vec<AppliedPatch>,
+    /// Where the result was put.
+    pub published: Option<Published>,
+}
+
+/// What a run works on: the frozen files of a project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// Absolute path of the project on the machine that runs it.
+    pub root: String,
+    /// The frozen files, as the runner wrote them down (opaque here).
+    pub snapshot: serde_json::Value,
+    /// The commit they are based on, if the project is a repository with one.
+    pub commit: Option<String>,
+}
+
+/// An accepted repair's change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppliedPatch {
+    /// The step it repaired.
+    pub step: String,
+    /// The number of the repair within the step.
+    pub repair: u32,
+    /// What was changed, in one line.
+    pub title: String,
+    /// The change.
+    pub patch: PatchRef,
+}
+
+/// Where the result of a repaired run was put.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Published {
+    /// The branch and the commit it points to, when the project is a repository.
+    pub branch: Option<(String, String)>,
+    /// The patch file.
+    pub patch_file: Option<String>,
+    /// Why something could not be written.
+    pub problem: Option<String>,
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum RunState {
+    /// Nothing has been claimed yet.
+    Pending,
+    /// At least one task was claimed.
+    Running,
+    /// All steps are done; the result is being written.
+    Publishing,
+    /// Over.
+    Done {
+        /// How.
+        outcome: RunOutcome,
+    },
+}
+
+words! {
+    /// How a run ended.
+    RunOutcome {
+        /// Every step succeeded on the files as they were.
+        Passed = "passed",
+        /// Every step succeeds with the accepted repairs.
+        Repaired = "repaired",
+        /// A step failed and could not be repaired.
+        Failed = "failed",
+        /// The budget ended it.
+        BudgetExceeded = "budget_exceeded",
+        /// Somebody cancelled it.
+        Canceled = "canceled",
+    }
+}
+
+impl RunState {
+    /// The word of the seed runbooks: `pending`, `running`, `succeeded`, `failed`, `canceled`.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running | Self::Publishing => "running",
+            Self::Done { outcome: RunOutcome::Passed | RunOutcome::Repaired } => "succeeded",
+            Self::Done { outcome: RunOutcome::Failed | RunOutcome::BudgetExceeded } => "failed",
+            Self::Done { outcome: RunOutcome::Canceled } => "canceled",
+        }
+    }
+
+    /// The outcome, once over.
+    pub const fn outcome(&self) -> Option<RunOutcome> {
+        match self {
+            Self::Done { outcome } => Some(*outcome),
+            Self::Pending | Self::Running | Self::Publishing => None,
+        }
+    }
+}
+
+/// One node of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// Its name in the workflow.
+    pub name: String,
+    /// Where it stands.
+    pub state: StepState,
+    /// Every try, in order.
+    pub attempts: Vec<Attempt>,
+    /// Every repair tried, in order.
+    pub repairs: Vec<Repair>,
+}
+
+/// Where a step stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum StepState {
+    /// It waits for the steps it needs.
+    Blocked,
+    /// Its last attempt is queued or running.
+    Attempting,
+    /// Its last attempt failed; the ladder has yet to say what is next.
+    Failing,
+    /// Its last repair is queued or running.
+    Repairing,
+    /// Over.
+    Done {
+        /// How.
+        #[serde(flatten)]
+        outcome: StepOutcome,
+    },
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "outcome")]
+pub enum StepOutcome {
+    /// It succeeded.
+    Succeeded {
+        /// How it came to succeed.
+        how: Success,
+    },
+    /// It failed for good.
+    Failed {
+        /// Why nothing more was tried.
+        reason: StopReason,
+    },
+    /// A step it needs did not succeed.
+    Skipped {
+        /// That step.
+        need: String,
+    },
+    /// The run was cancelled.
+    Canceled,
+}
+
+words! {
+    /// How a step came to succeed.
+    Success {
+        /// At once.
+        Clean = "clean",
+        /// On a re-run with nothing changed.
+        Flaky = "flaky",
+        /// By a repair of its own.
+        Repaired = "repaired",
+        /// By the repair of another step.
+        Rechecked = "rechecked",
+    }
+}
+
+words! {
+    /// Why nothing more was tried.
+    StopReason {
+        /// Every strategy that fits was tried.
+        Exhausted = "exhausted",
+        /// No strategy fits this kind of failure.
+        NoStrategy = "no_strategy",
+        /// Repair is switched off for this project.
+        RepairDisabled = "repair_disabled",
+        /// A tool is not installed: no change to the files can mend that.
+        ToolchainMissing = "toolchain_missing",
+        /// A person has to decide (security, policy).
+        NeedsHuman = "needs_human",
+        /// The run's time is used up.
+        BudgetTime = "budget_time",
+        /// The run's money is used up.
+        BudgetCost = "budget_cost",
+        /// The run's attempts are used up.
+        BudgetAttempts = "budget_attempts",
+        /// Workers vanished again and again while running it.
+        WorkerLost = "worker_lost",
+    }
+}
+
+impl From<Axis> for StopReason {
+    fn from(axis: Axis) -> Self {
+        match axis {
+            Axis::Time => Self::BudgetTime,
+            Axis::Cost => Self::BudgetCost,
+            Axis::Attempts => Self::BudgetAttempts,
+        }
+    }
+}
+
+impl StopReason {
+    /// Whether a budget was the reason.
+    pub const fn is_budget(self) -> bool {
+        matches!(self, Self::BudgetTime | Self::BudgetCost | Self::BudgetAttempts)
+    }
+
+    /// The reason as a sentence's end.
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::Exhausted => "every strategy that fits was tried",
+            Self::NoStrategy => "no offline strategy fits this kind of failure",
+            Self::RepairDisabled => "repair is switched off for this project",
+            Self::ToolchainMissing => "a tool it needs is not installed",
+            Self::NeedsHuman => "a person has to decide",
+            Self::BudgetTime => "the run's time budget is used up",
+            Self::BudgetCost => "the run's cost budget is used up",
+            Self::BudgetAttempts => "the run's attempt budget is used up",
+            Self::WorkerLost => "workers vanished while running it",
+        }
+    }
+}
+
+impl Step {
+    /// Whether a task of this step is queued or running.
+    pub const fn is_active(&self) -> bool {
+        matches!(self.state, StepState::Attempting | StepState::Repairing)
+    }
+
+    /// Whether it ended well.
+    pub const fn succeeded(&self) -> bool {
+        matches!(self.state, StepState::Done { outcome: StepOutcome::Succeeded { .. } })
+    }
+
+    /// The word of the seed runbooks and of lists: `pending`, `running`, `succeeded`, `failed`, `skipped`, `canceled`.
+    pub const fn word(&self) -> &'static str {
+        match &self.state {
+            StepState::Blocked => "pending",
+            StepState::Attempting | StepState::Failing | StepState::Repairing => "running",
+            StepState::Done { outcome } => match outcome {
+                StepOutcome::Succeeded { .. } => "succeeded",
+                StepOutcome::Failed { .. } => "failed",
+                StepOutcome::Skipped { .. } => "skipped",
+                StepOutcome::Canceled => "canceled",
+            },
+        }
+    }
+
+    /// The latest failure: of the last attempt, or what an improving repair left of it.
+    pub fn failure(&self) -> Option<&Failure> {
+        use crate::repair::Verdict;
+        let left = self.tentative().last().and_then(|repair| match &repair.outcome()?.verdict {
+            Verdict::Improved { left } => Some(&**left),
+            _ => None,
+        });
+        left.or_else(|| self.attempts.iter().rev().find_map(|a| a.outcome()?.failure.as_ref()))
+    }
+
+    /// Repairs that improved the step since its last attempt and are held for the next to build on.
+    pub fn tentative(&self) -> Vec<&Repair> {
+        use crate::repair::Verdict;
+        let Some(last) = self.attempts.last() else { return Vec::new() };
+        let crate::attempt::AttemptState::Finished { at: finished, .. } = &last.state else { return Vec::new() };
+        self.repairs
+            .iter()
+            .filter(|repair| match &repair.state {
+                crate::repair::RepairState::Finished { since, outcome, .. } => {
+                    since >= finished && matches!(outcome.verdict, Verdict::Improved { .. })
+                }
+                _ => false,
+            })
+            .collect()
+    }
+}
+
+impl Run {
+    /// A new run: nothing claimed, every step blocked.
+    pub fn new(now: Timestamp, id: RunId, tenant: TenantId, workflow: Workflow, source: Source) -> Run {
+        let steps = workflow
+            .steps
+            .iter()
+            .map(|spec| Step {
+                name: spec.name.clone(),
+                state: StepState::Blocked,
+                attempts: Vec::new(),
+                repairs: Vec::new(),
+            })
+            .collect();
+        Run {
+            id,
+            tenant,
+            workflow,
+            source,
+            state: RunState::Pending,
+            created_at: now,
+            started_at: None,
+            finished_at: None,
+            spend: Spend::default(),
+            cancel: None,
+            steps,
+            patches: Vec::new(),
+            published: None,
+        }
+    }
+
+    /// The step of that name.
+    pub fn step(&self, name: &str) -> Option<&Step> {
+        self.steps.iter().find(|step| step.name == name)
+    }
+
+    /// Whether some step only succeeded on a re-run.
+    pub fn is_flaky(&self) -> bool {
+        self.steps
+            .iter()
+            .any(|s| matches!(s.state, StepState::Done { outcome: StepOutcome::Succeeded { how: Success::Flaky } }))
+    }
+
+    /// The version of the files: how many repairs they contain.
+    pub fn tree(&self) -> u32 {
+        u32::try_from(self.patches.len()).unwrap_or(u32::MAX)
+    }
+
+    /// What it has used at `now`.
+    pub fn spend_at(&self, now: Timestamp) -> Spend {
+        let end = self.finished_at.unwrap_or(now);
+        let time_ms =
+            self.started_at.map_or(0, |start| u64::try_from(end.since(start).as_millis()).unwrap_or(u64::MAX));
+        Spend { time_ms, ..self.spend }
+    }
+}
+
+impl fmt::Display for RunState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}

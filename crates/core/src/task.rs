@@ -1,0 +1,110 @@
+//! A task: one leased unit of work on the queue.
+//!
+//! A task is named by what it does ([`TaskKey`]), so enqueueing it twice is enqueueing it once. Whoever claims it
+//! holds a [`Lease`] with a [`Fence`]; every write about the task carries that fence, and a write with an older
+//! one changes nothing (rule 5).
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::RunId;
+use crate::time::Timestamp;
+use crate::words::words;
+
+words! {
+    /// The class of work a queue holds; workers have slots per class.
+    QueueClass {
+        /// Builds, tests, repairs.
+        Cpu = "cpu",
+        /// Waiting on disks and networks.
+        Io = "io",
+        /// Waiting on a model.
+        Llm = "llm",
+    }
+}
+
+/// What a task does, within one run.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "work")]
+pub enum Work {
+    /// Run a step's command once.
+    Attempt {
+        /// The step.
+        step: String,
+        /// Attempt number within the step, from 1.
+        number: u32,
+    },
+    /// Try one repair of a failed step.
+    Repair {
+        /// The step.
+        step: String,
+        /// Repair number within the step, from 1.
+        number: u32,
+    },
+    /// Write the result branch and patch of a repaired run.
+    Publish,
+}
+
+impl Work {
+    /// The step it belongs to, if any.
+    pub fn step(&self) -> Option<&str> {
+        match self {
+            Self::Attempt { step, .. } | Self::Repair { step, .. } => Some(step),
+            Self::Publish => None,
+        }
+    }
+}
+
+impl fmt::Display for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Attempt { step, number } => write!(f, "{step}#{number}"),
+            Self::Repair { step, number } => write!(f, "{step}!{number}"),
+            Self::Publish => f.write_str("publish"),
+        }
+    }
+}
+
+/// The name of a task: its run and its work.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TaskKey {
+    /// The run.
+    pub run: RunId,
+    /// The work.
+    #[serde(flatten)]
+    pub work: Work,
+}
+
+impl fmt::Display for TaskKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.run, self.work)
+    }
+}
+
+/// A task to be put on the queue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskSpec {
+    /// What it does.
+    pub work: Work,
+    /// Which slots it needs.
+    pub class: QueueClass,
+    /// Not to be claimed before.
+    pub ready_at: Timestamp,
+}
+
+/// Rises with every grant of the same task; every write carries it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Fence(pub u64);
+
+/// The right to work on a task until a moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// The task.
+    pub key: TaskKey,
+    /// The grant.
+    pub fence: Fence,
+    /// When it ends unless renewed.
+    pub until: Timestamp,
+}
