@@ -19,8 +19,7 @@ pub(crate) fn run(root: &Path, checks_only: bool) -> Result<()> {
     if checks_only { Ok(()) } else { test::run(root, &[]) }
 }
 
-/// Licences, banned crates and sources, as `deny.toml` has them. Advisories are not asked: their database is
-/// another download, and a new advisory would turn an unchanged commit red.
+/// Licences, banned crates and sources, as `deny.toml` has them.
 fn deny(root: &Path) -> Result<()> {
     if !succeeds(cargo(root).args(["deny", "--version"])) {
         eprintln!("left out: cargo deny (not installed; cargo install --locked cargo-deny)");
