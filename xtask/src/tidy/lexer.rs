@@ -1,22 +1,32 @@
-//! Rust with comments and the insides of literals blanked, so that a word found in it is code.
+//! Rust with literals, and comments too if one likes, blanked out, so that a word found in it is not data.
 //!
 //! Deliberately not a parser: it knows comments, strings, raw strings and characters, and every line stays
 //! where it was.
 
-/// The text with every comment and literal's content replaced by spaces.
+/// The text with every comment and literal replaced by spaces.
 pub(super) fn code_only(text: &str) -> String {
+    blank(text, |_| true)
+}
+
+/// The text with every literal replaced by spaces; comments are kept.
+pub(super) fn code_and_comments(text: &str) -> String {
+    blank(text, |piece| !piece.starts_with(b"/"))
+}
+
+/// Replaces the comments and literals that are `unwanted` by as many spaces.
+fn blank(text: &str, unwanted: impl Fn(&[u8]) -> bool) -> String {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     while out.len() < bytes.len() {
         let at = out.len();
-        let end = literal_end(bytes, at);
-        if end == at {
-            out.push(bytes[at]);
-        } else {
+        let end = piece_end(bytes, at);
+        if end > at && unwanted(&bytes[at..end]) {
             out.extend(bytes[at..end].iter().map(|&byte| if byte == b'\n' { b'\n' } else { b' ' }));
+        } else {
+            out.extend_from_slice(&bytes[at..end.max(at + 1)]);
         }
     }
-    String::from_utf8(out).expect("only whole literals were replaced, by ASCII")
+    String::from_utf8(out).expect("only whole pieces were replaced, by ASCII")
 }
 
 /// The lines of code, from 1, that hold `word` as a whole word.
@@ -34,7 +44,7 @@ pub(super) fn has_word(line: &str, word: &str) -> bool {
 }
 
 /// Where the comment or literal that begins at `at` ends; `at` itself when none begins there.
-fn literal_end(bytes: &[u8], at: usize) -> usize {
+fn piece_end(bytes: &[u8], at: usize) -> usize {
     let rest = &bytes[at..];
     let length = match rest {
         [b'/', b'/', ..] => rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len()),
@@ -122,6 +132,11 @@ mod tests {
         check("match c { '\"' => a, '\\'' => b, 'é' => c }", "match c { => a, => b, => c }");
         check("fn f<'a>(x: &'a str)", "fn f<'a>(x: &'a str)");
         check("\"never closed", "");
+    }
+
+    #[test]
+    fn comments_can_be_kept() {
+        assert_eq!(code_and_comments("a(\"b\"); // \"c\" d"), "a(   ); // \"c\" d");
     }
 
     #[test]

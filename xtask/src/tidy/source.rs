@@ -36,7 +36,8 @@ fn header(text: &str) -> String {
 }
 
 fn is_sentence(text: &str) -> bool {
-    text.contains('.') && text.split('.').next().is_some_and(|first| first.split_whitespace().count() >= 3)
+    let last = text.split_whitespace().position(|word| word.ends_with(['.', '?']));
+    last.is_some_and(|index| index >= 2)
 }
 
 /// No file is longer than [`LINES_MAX`] lines without a reason, and no reason outlives its file.
@@ -98,12 +99,15 @@ mod tests {
                 ("a.rs", "//! What it is for.\n\nfn a() {}"),
                 ("b.rs", "fn b() {}\n//! What it is for."),
                 ("c.rs", "//! Short.\nfn c() {}"),
+                ("d.rs", "//! `a.toml` and what it says.\nfn d() {}"),
+                ("e.rs", "//! Words without an end\nfn e() {}"),
                 ("build.rs", "//!\nfn main() {}"),
                 ("x/tests/fixtures/d.rs", "fn d() {}"),
             ],
             &expect![[r#"
                 b.rs:1: no module header; mend: begin it with `//!` and a sentence that says what it is for
                 c.rs:1: the module header is not a sentence; mend: begin it with `//!` and a sentence that says what it is for
+                e.rs:1: the module header is not a sentence; mend: begin it with `//!` and a sentence that says what it is for
                 build.rs:1: no module header; mend: begin it with `//!` and a sentence that says what it is for
             "#]],
         );

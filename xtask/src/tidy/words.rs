@@ -1,6 +1,6 @@
 //! Words that do not belong in the repository: unfinished work, and paths of somebody's machine in documents.
 
-use super::lexer::has_word;
+use super::lexer::{code_and_comments, has_word};
 use super::{File, Problem, Tree};
 
 /// The one file that may hold them.
@@ -13,10 +13,12 @@ const UNFINISHED: &[&str] = &["TODO", "FIXME", "unimplemented!"];
 const MACHINE: &[&str] = &["/work", "/root", "/tmp/"];
 
 /// No mark of unfinished work, in any file. What is to be done is an issue; what is not done is not here.
+/// In Rust a string is left alone: tools have marks of their own that must be recognised (TAP's `# TODO`).
 pub(super) fn forbidden(tree: &Tree) -> Vec<Problem> {
     let mut problems = Vec::new();
     for file in tree.files.iter().filter(|file| !file.is_fixture() && file.path != THIS_FILE) {
-        for (index, line) in file.text.lines().enumerate() {
+        let text = if file.is_rust() { code_and_comments(&file.text) } else { file.text.clone() };
+        for (index, line) in text.lines().enumerate() {
             for word in UNFINISHED.iter().filter(|word| has_word(line, word)) {
                 let mend = "do it now, or file an issue and remove the mark";
                 problems.push(Problem::new(file, index + 1, format!("{word} in the repository"), mend));
@@ -69,7 +71,7 @@ mod tests {
             &[
                 ("a.rs", "a\n// TODO: later\nunimplemented!()"),
                 ("b.md", "(FIXME)"),
-                ("c.rs", "const TODOS: u8 = 1; // unimplemented"),
+                ("c.rs", "const TODOS: &str = \"# TODO\"; // unimplemented"),
                 ("x/fixtures/d.py", "# TODO"),
             ],
             &expect![[r#"
