@@ -101,7 +101,7 @@ fn versions(dir: &Path) -> Vec<String> {
 }
 
 fn throw_away() -> Option<Server> {
-    let version = versions(Path::new(BIN_DIR)).pop()?;
+    let version = versions(Path::new(BIN_DIR)).pop().filter(|_| on_path("psql").is_some())?;
     let bin = Path::new(BIN_DIR).join(version).join("bin");
     match Cluster::start(bin) {
         Ok(cluster) => {
@@ -235,7 +235,7 @@ mod tests {
     fn a_throw_away_server_answers_and_goes_away() {
         let Some(server) = throw_away() else {
             // Only a machine without PostgreSQL's programs may come here.
-            assert!(versions(Path::new(BIN_DIR)).is_empty());
+            assert!(versions(Path::new(BIN_DIR)).is_empty() || on_path("psql").is_none());
             return;
         };
         assert!(usable(&server.url));
