@@ -60,7 +60,7 @@ fn tests(root: &Path, runner_args: &[String], server: Option<&Server>) -> Comman
             command.args(["--profile", "ci"]);
         }
     } else {
-        command.arg("test");
+        command.args(["test", "--no-fail-fast"]);
         if runner_args.is_empty() {
             // Doctests have already run. Targets that are not tests (benches, examples) are still compiled.
             command.arg("--all-targets");
