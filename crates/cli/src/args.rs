@@ -162,6 +162,9 @@ pub(crate) struct StartArgs {
     /// Run only; repair nothing
     #[arg(long)]
     pub(crate) no_repair: bool,
+    /// End with 9 when the files as they are do not pass: a repair was needed and not applied, or a re-run (for CI)
+    #[arg(long)]
+    pub(crate) strict: bool,
     /// Time budget (90s, 10m, 1h)
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) time: Option<Duration>,

@@ -54,7 +54,7 @@ impl Exit {
 
     const fn meaning(self) -> &'static str {
         match self {
-            Exit::Ok => "ok: every step passed (or passes with a repair that was applied)",
+            Exit::Ok => "ok: every step passes, if need be with verified repairs (see --strict)",
             Exit::Failed => "the run or the check failed",
             Exit::Usage => "the command line or the configuration is wrong",
             Exit::NotFound => "there is no such thing",
@@ -63,7 +63,7 @@ impl Exit {
             Exit::Budget => "stopped by the budget",
             Exit::Refused => "refused by a breaker or a policy",
             Exit::TimedOut => "timed out waiting; the work goes on",
-            Exit::Degraded => "degraded: every step passes, but only with a repair that was not applied to your files",
+            Exit::Degraded => "degraded: with --strict, every step passes but only with a repair or on a re-run; elsewhere, works with warnings",
             Exit::Unreachable => "the server or the store cannot be reached",
             Exit::Interrupted => "interrupted",
         }
@@ -76,11 +76,9 @@ impl Exit {
     }
 
     /// How a run's end is told to the shell.
-    pub(crate) const fn of(outcome: RunOutcome, applied: bool) -> Exit {
+    pub(crate) const fn of(outcome: RunOutcome) -> Exit {
         match outcome {
-            RunOutcome::Passed => Exit::Ok,
-            RunOutcome::Repaired if applied => Exit::Ok,
-            RunOutcome::Repaired => Exit::Degraded,
+            RunOutcome::Passed | RunOutcome::Repaired => Exit::Ok,
             RunOutcome::Failed => Exit::Failed,
             RunOutcome::BudgetExceeded => Exit::Budget,
             RunOutcome::Canceled => Exit::Interrupted,

@@ -35,7 +35,7 @@ pub use env::Env;
 pub use logs::{LogLine, LogPage};
 pub use metrics::Metrics;
 pub use reaper::Reaper;
-pub use start::{StartError, StartRun};
+pub use start::{Limits, StartError, StartRun};
 pub use worker::{Output, OutputLine, Worker, WorkerOptions};
 
 /// The control plane of one process. Cheap to clone; all clones are the same engine.
@@ -105,6 +105,27 @@ impl Engine {
     /// When this engine was made.
     pub fn started_at(&self) -> Timestamp {
         self.inner.started_at
+    }
+
+    /// Takes over an embedded run: from now on only workers with this label may execute it, and what its dead
+    /// process held is on the queue again.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn take_over(&self, run: mb_core::id::RunId, affinity: &str) -> Result<(), mb_store::StoreError> {
+        self.store().set_affinity(run, Some(affinity)).await?;
+        self.store().release_run(self.env().now(), run).await?;
+        Ok(())
+    }
+
+    /// Takes back what an earlier process of this node held, and clears away its worktrees. To be called by the
+    /// holder of the node's lock, which proves that process dead.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn recover_node(&self) -> Result<Vec<mb_core::task::TaskKey>, mb_store::StoreError> {
+        mb_runner::Project::sweep(&self.data().worktrees()).await;
+        self.store().release_node(self.env().now(), self.data().node(), self.worker_id()).await
     }
 
     /// What this binary is.

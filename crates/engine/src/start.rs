@@ -1,8 +1,9 @@
 //! Taking a run in: read the project, freeze its files, write the run down.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use mb_core::budget::Budget;
+use mb_core::budget::{Budget, MicroUsd};
 use mb_core::id::TenantId;
 use mb_core::run::{Run, Source};
 use mb_project::ConfigErrors;
@@ -28,10 +29,31 @@ pub struct StartRun {
     pub actor: String,
     /// Only a worker with this label may run it (an embedded run keeps to its own process).
     pub affinity: Option<String>,
-    /// Bounds instead of the project's.
-    pub budget: Option<Budget>,
+    /// Bounds instead of the project's, axis by axis.
+    pub limits: Limits,
     /// Whether to repair; the project's setting unless switched off here.
     pub repair: bool,
+}
+
+/// Bounds of one run that replace those of its project.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Limits {
+    /// Wall time.
+    pub time: Option<Duration>,
+    /// Re-runs and repairs.
+    pub attempts: Option<u32>,
+    /// Money.
+    pub cost: Option<MicroUsd>,
+}
+
+impl Limits {
+    fn over(self, budget: &mut Budget) {
+        if let Some(time) = self.time {
+            budget.time_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        }
+        budget.attempts = self.attempts.unwrap_or(budget.attempts);
+        budget.cost_microusd = self.cost.unwrap_or(budget.cost_microusd);
+    }
 }
 
 /// Why a run was not taken in.
@@ -68,9 +90,7 @@ impl Engine {
         }
         .map_err(StartError::Config)?
         .workflow;
-        if let Some(budget) = ask.budget {
-            workflow.budget = budget;
-        }
+        ask.limits.over(&mut workflow.budget);
         workflow.repair.enabled &= ask.repair;
         restrict(&mut workflow, &ask.only)?;
         let project = Project::open(&ask.root).await.map_err(StartError::Project)?;

@@ -60,7 +60,10 @@ pub(crate) async fn start(global: &Global, args: &StartArgs, term: Term) -> Resu
     // One command's output is what the caller asked for; a workflow's would be noise.
     let show_output = talk != Talk::Quiet && (args.verbose || !args.argv.is_empty());
     let run = carry(&engine, created.run, affinity, &args.work, Teller::new(term, talk), show_output).await?;
-    finish(global, &engine, &run, args.apply, term).await
+    let exit = finish(global, &engine, &run, args.apply, term).await?;
+    let outcome = run.state.outcome();
+    let clean = (outcome != Some(RunOutcome::Repaired) || args.apply) && !run.is_flaky();
+    Ok(if args.strict && exit == Exit::Ok && !clean { Exit::Degraded } else { exit })
 }
 
 /// Goes on with a run whose process is gone.
@@ -190,7 +193,7 @@ async fn finish(global: &Global, engine: &Engine, run: &Run, apply: bool, term: 
     } else if outcome == RunOutcome::Repaired && !global.json {
         anstream::eprintln!("  your files are untouched; bring the changes in with: {}", term.bold(&format!("mb run apply {}", run.id)));
     }
-    Ok(Exit::of(outcome, applied))
+    Ok(Exit::of(outcome))
 }
 
 /// `mb run apply`: brings a finished run's repairs into the project's own files.

@@ -202,7 +202,7 @@ pub(crate) async fn watch(global: &Global, named: Option<&str>, term: Term) -> R
             if !global.json {
                 anstream::eprint!("{}", now.report.text(&|word, text| term.state(word, text)));
             }
-            return Ok(Exit::of(outcome, false));
+            return Ok(Exit::of(outcome));
         }
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(500)) => {}
