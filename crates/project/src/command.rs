@@ -70,7 +70,7 @@ const RULES: &[(&str, StageKind)] = &[
     ("ava", Test),
     ("playwright", Test),
     ("cypress", Test),
-    ("node", Custom),
+    ("node --test", Test),
     ("npm audit", Security),
     ("npm test", Test),
     ("npm t", Test),
@@ -270,7 +270,10 @@ fn guess_words(words: &[String]) -> Guess {
     let text = words.join(" ");
     let restores = text == "yarn" || RESTORES.iter().any(|row| leads(&text, row));
     let named = |count: usize| {
-        let taken = words.iter().take(count.max(1)).map(|word| safe_name(word).replace(['/', '.'], "-"));
+        let taken = words
+            .iter()
+            .take(count.max(1))
+            .map(|word| safe_name(word).replace(['/', '.'], "-").trim_matches('-').to_owned());
         let name = taken.collect::<Vec<_>>().join("-").trim_matches('-').to_owned();
         if name.is_empty() { "command".to_owned() } else { name }
     };
@@ -302,7 +305,11 @@ fn unwrapped(words: &[String]) -> Vec<String> {
     let assignment = |word: &str| word.split_once('=').is_some_and(|(name, _)| !name.is_empty() && !name.contains('/'));
     let mut rest: Vec<String> = words
         .iter()
-        .filter(|word| (!word.starts_with('-') || *word == "--build") && !word.starts_with('+') && !assignment(word))
+        .filter(|word| {
+            (!word.starts_with('-') || matches!(word.as_str(), "--build" | "--test"))
+                && !word.starts_with('+')
+                && !assignment(word)
+        })
         .cloned()
         .collect();
     if let Some(program) = rest.first_mut() {
@@ -356,10 +363,37 @@ mod tests {
             "env CI=1 pytest",
             "./scripts/run_tests.sh",
             "cmake --build build",
+            "node --test",
             "frobnicate --now",
             "--",
         ];
-        expect_test::expect![[""]].assert_eq(&lines.map(row).concat());
+        expect_test::expect![[r#"
+            cargo fmt --all -- --check -> cargo-fmt format
+            cargo +nightly clippy -> cargo-clippy lint
+            cargo test --workspace -> cargo-test test
+            cargo fetch -> cargo-fetch custom online
+            python -m pytest -q tests -> pytest test
+            .venv/bin/python -m unittest discover -> unittest test
+            python3 scripts/gen.py -> gen-py custom
+            npm test -> npm-test test
+            npm ci -> npm-ci custom online
+            npm run lint:fix -> npm-run-lint-fix lint
+            pnpm build -> pnpm-build build
+            yarn -> yarn custom online
+            npx --no-install tsc --noEmit -> tsc typecheck
+            uv run ruff check . -> ruff lint
+            make -> make build
+            make -j4 CC=clang check -> make-check test
+            go test ./... -> go-test test
+            go mod download -> go-mod custom online
+            env CI=1 pytest -> pytest test
+            ./scripts/run_tests.sh -> run_tests-sh test
+            cmake --build build -> cmake-build build
+            node --test -> node-test test
+            frobnicate --now -> frobnicate custom
+            -- -> command custom
+        "#]]
+        .assert_eq(&lines.map(row).concat());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! From a folder to its workflow: where the project begins, which layers there are, and what they make together.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -120,8 +121,8 @@ struct Project {
     dir: String,
     /// The file and its text.
     file: Option<(PathBuf, String)>,
-    /// What was detected, where the file has no steps.
-    detection: Detection,
+    /// What was detected; a file with its own steps is read without looking.
+    detection: OnceCell<Detection>,
 }
 
 /// What the layers make together.
@@ -146,18 +147,21 @@ impl Project {
             if path.symlink_metadata().is_ok() {
                 let text = read_text(&path)?;
                 let (root, dir) = (root.to_owned(), below(root));
-                let detection = detect::detect(&root);
-                return Ok(Self { root, dir, file: Some((path, text)), detection });
+                return Ok(Self { root, dir, file: Some((path, text)), detection: OnceCell::new() });
             }
         }
         for &root in candidates {
             let detection = detect::detect(root);
             if !detection.units.is_empty() {
-                return Ok(Self { root: root.to_owned(), dir: below(root), file: None, detection });
+                return Ok(Self { root: root.to_owned(), dir: below(root), file: None, detection: detection.into() });
             }
         }
         let root = candidates.last().map_or(asked.clone(), |root| root.to_path_buf());
-        Ok(Self { dir: below(&root), root, file: None, detection: Detection::default() })
+        Ok(Self { dir: below(&root), root, file: None, detection: Detection::default().into() })
+    }
+
+    fn detection(&self) -> &Detection {
+        self.detection.get_or_init(|| detect::detect(&self.root))
     }
 
     fn place(&self) -> Place {
@@ -168,6 +172,8 @@ impl Project {
     fn resolve(&self, layers: &Layers) -> Result<Resolved, ConfigErrors> {
         let (path, text) = self.file_or_none();
         let mut doc = Doc::parse(path, text);
+        // After a syntax error the rest of the file may stand in the wrong table; its mistakes would be ours.
+        finish(std::mem::take(&mut doc.errors))?;
         let (root, reader) = doc.split();
         let mut resolver = Resolver { path, reader, layers, values: Vec::new() };
         let settings = resolver.settings(&root);
@@ -177,7 +183,7 @@ impl Project {
             let places = found.iter().map(|(step, place)| (step.name.clone(), place.clone())).collect();
             (found.into_iter().map(|(step, _)| step).collect(), places)
         } else {
-            (resolver.detected_steps(&self.detection, &settings), BTreeMap::new())
+            (resolver.detected_steps(self.detection(), &settings), BTreeMap::new())
         };
         let values = resolver.values;
         finish(doc.errors).map(|()| Resolved { settings, steps, places, values })
@@ -232,7 +238,7 @@ fn one_step(resolved: &Resolved, project: &Project, argv: &[String]) -> StepSpec
     let Guess { name, stage, restores } = command::guess(&command);
     let network = if restores { Network::Full } else { resolved.settings.defaults.network.value };
     // A file's own steps know nothing of fixers it did not list, so what was detected helps in either case.
-    let around: Vec<&StepSpec> = resolved.steps.iter().chain(project.detection.steps()).collect();
+    let around: Vec<&StepSpec> = resolved.steps.iter().chain(project.detection().steps()).collect();
     StepSpec {
         name,
         stage,

@@ -201,7 +201,7 @@ impl Reader<'_> {
     }
 }
 
-/// A TOML value in a message: its type, and its text when that is short.
+/// A TOML value in a message: its text when that is short, else its type.
 fn shown(value: &DeValue<'_>) -> String {
     let kind = match value {
         DeValue::String(text) if text.len() <= 40 => return format!("{text:?}"),
@@ -209,6 +209,9 @@ fn shown(value: &DeValue<'_>) -> String {
         DeValue::Float(number) => return number.to_string(),
         DeValue::Boolean(flag) => return flag.to_string(),
         DeValue::Datetime(date) => return format!("the date {date}"),
+        DeValue::Array(items) if items.len() <= 3 => {
+            return format!("[{}]", items.iter().map(|item| shown(item.get_ref())).collect::<Vec<_>>().join(", "));
+        }
         DeValue::String(_) => "text",
         DeValue::Array(_) => "a list",
         DeValue::Table(_) => "a table",

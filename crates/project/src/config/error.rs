@@ -108,6 +108,8 @@ pub enum Problem {
         key: String,
         /// Why.
         reason: String,
+        /// What to write instead.
+        mend: &'static str,
     },
     /// A key that must be there is not.
     #[error("{table} has no `{key}`")]
@@ -130,8 +132,8 @@ pub enum Problem {
     /// The steps do not make a workflow.
     #[error(transparent)]
     Workflow(#[from] BadWorkflow),
-    /// Nothing to run was found.
-    #[error("no meta-builder.toml, and no toolchain was recognised")]
+    /// Neither a step nor a toolchain was found.
+    #[error("there is nothing to run: no step is written, and no toolchain was recognised")]
     NothingFound,
     /// A setting that does not exist was asked for.
     #[error("there is no setting `{key}`{}", suggestion(.nearest.as_deref()))]
@@ -181,7 +183,7 @@ impl ConfigError {
             Problem::UnknownKey { .. } => "remove the line".into(),
             Problem::WrongType { expected, .. } => format!("write {expected}"),
             Problem::OutOfRange { least, most, .. } => format!("choose a value from {least} to {most}"),
-            Problem::BadValue { key, .. } => format!("correct `{key}`"),
+            Problem::BadValue { mend, .. } => (*mend).into(),
             Problem::Missing { key, table } => format!("add `{key}` to {table}"),
             Problem::UnknownNeed { nearest: Some(name), .. } => format!("write `{name}`, or add the step"),
             Problem::UnknownNeed { need, .. } => format!("add [steps.{need}], or remove the need"),

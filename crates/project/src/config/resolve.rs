@@ -152,8 +152,10 @@ impl Resolver<'_> {
     where
         T: Value + Clone + Ord,
     {
+        let inherited = fallback.place.clone();
         let picked = self.pick(table, key, fallback);
-        if picked.value < least || picked.value > most {
+        // What is inherited was checked where it is written.
+        if picked.place != inherited && (picked.value < least || picked.value > most) {
             let (least, most, found) = (least.show(), most.show(), picked.value.show());
             let problem = Problem::OutOfRange { key: table.full(key), least, most, found };
             self.reader.fail(picked.place.clone(), problem);
@@ -167,13 +169,13 @@ impl Resolver<'_> {
         table: &Tab<'_>,
         key: &str,
         fallback: Picked<Vec<String>>,
-        check: fn(&str) -> Result<(), String>,
+        check: fn(&str) -> Result<(), Bad>,
     ) -> Picked<Vec<String>> {
+        let inherited = fallback.place.clone();
         let picked = self.pick(table, key, fallback);
-        for item in &picked.value {
-            if let Err(reason) = check(item) {
-                self.reader.fail(picked.place.clone(), Problem::BadValue { key: table.full(key), reason });
-            }
+        let items = if picked.place == inherited { &[][..] } else { &picked.value };
+        for Bad { reason, mend } in items.iter().filter_map(|item| check(item).err()) {
+            self.reader.fail(picked.place.clone(), Problem::BadValue { key: table.full(key), reason, mend });
         }
         picked
     }
@@ -198,7 +200,8 @@ impl Resolver<'_> {
         let version = self.pick(root, "version", Picked::default(1_u32));
         if version.value != 1 {
             let reason = format!("this program reads version 1, not {}", version.value);
-            self.reader.fail(version.place, Problem::BadValue { key: "version".into(), reason });
+            let mend = "write version = 1, or use the program this file was written for";
+            self.reader.fail(version.place, Problem::BadValue { key: "version".into(), reason, mend });
         }
         let name = self.pick(root, "name", Picked::default("build".to_owned())).value;
         let budget = self.budget(root);
@@ -251,30 +254,40 @@ pub(crate) fn line(place: &Place) -> u32 {
     }
 }
 
-pub(crate) fn check_variable(name: &str) -> Result<(), String> {
-    let valid =
-        name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && !name.starts_with(|c: char| c.is_ascii_digit());
-    if valid && !name.is_empty() { Ok(()) } else { Err(format!("{name:?} is not the name of a variable")) }
+/// Why an item of a list cannot be used, and what to write instead.
+pub(crate) struct Bad {
+    pub(crate) reason: String,
+    pub(crate) mend: &'static str,
+}
+
+fn must(holds: bool, reason: impl FnOnce() -> String, mend: &'static str) -> Result<(), Bad> {
+    if holds { Ok(()) } else { Err(Bad { reason: reason(), mend }) }
+}
+
+/// The name of an environment variable.
+pub(crate) fn check_variable(name: &str) -> Result<(), Bad> {
+    let word = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let valid = word && !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit());
+    must(valid, || format!("{name:?} is not the name of a variable"), "use letters, digits and _ (NPM_TOKEN)")
 }
 
 /// A folder below the project.
-pub(crate) fn check_folder(path: &str) -> Result<(), String> {
-    let outside = path.starts_with('/') || path.split('/').any(|part| part == "..") || path.is_empty();
-    if outside { Err(format!("{path:?} is not a folder below the project")) } else { Ok(()) }
+pub(crate) fn check_folder(path: &str) -> Result<(), Bad> {
+    let outside = path.is_empty() || path.starts_with('/') || path.split('/').any(|part| part == "..");
+    must(!outside, || format!("{path:?} is not a folder below the project"), "write it relative to the root (web/dist)")
 }
 
-fn check_regex(pattern: &str) -> Result<(), String> {
-    if pattern.is_empty() {
-        return Err("an empty pattern would hide everything".into());
-    }
-    match regex::RegexBuilder::new(pattern).size_limit(1 << 20).build() {
-        Ok(_) => Ok(()),
-        Err(_) => Err(format!("{pattern:?} is not a regular expression of reasonable size")),
-    }
+fn check_regex(pattern: &str) -> Result<(), Bad> {
+    let valid = !pattern.is_empty() && regex::RegexBuilder::new(pattern).size_limit(1 << 20).build().is_ok();
+    must(
+        valid,
+        || format!("{pattern:?} is not a regular expression of reasonable size"),
+        "correct the pattern; a literal bracket is written \\( in single quotes",
+    )
 }
 
-fn check_glob(glob: &str) -> Result<(), String> {
+fn check_glob(glob: &str) -> Result<(), Bad> {
     let mut builder = ignore::gitignore::GitignoreBuilder::new("");
-    let valid = builder.add_line(None, glob).is_ok() && builder.build().is_ok();
-    if valid && !glob.trim().is_empty() { Ok(()) } else { Err(format!("{glob:?} is not a glob as in .gitignore")) }
+    let valid = !glob.trim().is_empty() && builder.add_line(None, glob).is_ok() && builder.build().is_ok();
+    must(valid, || format!("{glob:?} is not a glob"), "write it as in .gitignore (src/**/*.rs)")
 }

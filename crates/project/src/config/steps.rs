@@ -12,7 +12,7 @@ use mb_core::workflow::{
 
 use super::doc::Tab;
 use super::error::{Place, Problem};
-use super::resolve::{LIMIT_KEYS, LimitSet, Picked, Resolver, Settings, check_folder, check_variable};
+use super::resolve::{Bad, LIMIT_KEYS, LimitSet, Picked, Resolver, Settings, check_folder, check_variable, line};
 use crate::command::{self, word_stage};
 use crate::detect::Detection;
 use crate::explain::{Explained, Source};
@@ -80,7 +80,7 @@ impl Resolver<'_> {
             return None;
         }
         let read = self.reader.value::<CommandLine>(table, "run")?;
-        let source = Source::File { path: self.path.to_owned(), line: super::resolve::line(&read.place) };
+        let source = Source::File { path: self.path.to_owned(), line: line(&read.place) };
         let picked = Picked { value: read.value, source, place: read.place };
         self.explain(&table.full("run"), &picked);
         Some(picked.value)
@@ -112,9 +112,9 @@ impl Resolver<'_> {
         let names: Vec<String> = env.keys().into_iter().map(str::to_owned).collect();
         let mut found = BTreeMap::new();
         for name in names {
-            if let Err(reason) = check_variable(&name) {
+            if let Err(Bad { reason, mend }) = check_variable(&name) {
                 let at = self.reader.place(env.offset);
-                self.reader.fail(at, Problem::BadValue { key: env.name.clone(), reason });
+                self.reader.fail(at, Problem::BadValue { key: env.name.clone(), reason, mend });
             }
             let value = self.pick(&env, &name, Picked::default(String::new())).value;
             found.insert(name, value);
@@ -133,24 +133,24 @@ impl Resolver<'_> {
             let Some(fixer) = self.fixer(fix) else { continue };
             if fixers.iter().any(|other| other.name == fixer.name) {
                 let reason = format!("two fixers are named {:?}", fixer.name);
-                self.reader.fail(at.clone(), Problem::BadValue { key: fix.name.clone(), reason });
+                let mend = "give one of them another name";
+                self.reader.fail(at.clone(), Problem::BadValue { key: fix.name.clone(), reason, mend });
             }
             first.get_or_insert(at);
             fixers.push(fixer);
         }
         self.values.truncate(kept);
-        let source = first
-            .map_or(Source::Default, |at| Source::File { path: self.path.to_owned(), line: super::resolve::line(&at) });
+        let source = first.map_or(Source::Default, |at| Source::File { path: self.path.to_owned(), line: line(&at) });
         self.values.push(Explained { key: table.full("fix"), value: names(&fixers), source });
         fixers
     }
 
     fn fixer(&mut self, table: &Tab<'_>) -> Option<Fixer> {
         self.reader.only(table, &["name", "run", "kinds", "network"]);
-        let command = self.required_command(table)?;
-        let name = self.pick(table, "name", Picked::default(command.display())).value;
         let kinds = self.pick(table, "kinds", Picked::default(Kinds(Vec::new()))).value.0;
         let network = self.pick(table, "network", Picked::default(Network::None)).value;
+        let command = self.required_command(table)?;
+        let name = self.pick(table, "name", Picked::default(command.display())).value;
         Some(Fixer { name, command, kinds: kinds.into_iter().collect(), network })
     }
 

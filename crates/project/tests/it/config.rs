@@ -124,9 +124,19 @@ fn settings_without_steps_keep_the_detected_ones() {
 fn an_empty_file_is_like_none() {
     let dir = plant(&[(CONFIG_FILE, ""), ("go.mod", "module m\n")]);
     assert!(load(dir.path()).unwrap().workflow.step("build").is_some());
-    check_wrong("", &expect![[""]]);
+    check_wrong(
+        "",
+        &expect![[r#"
+            meta-builder.toml: there is nothing to run: no step is written, and no toolchain was recognised
+              -> write a meta-builder.toml with one step, or name a command to run
+        "#]],
+    );
     let nothing = plant(&[]);
-    expect![[""]].assert_eq(&wrong(nothing.path(), &load(nothing.path()).unwrap_err()));
+    expect![[r#"
+        .: there is nothing to run: no step is written, and no toolchain was recognised
+          -> write a meta-builder.toml with one step, or name a command to run
+    "#]]
+    .assert_eq(&wrong(nothing.path(), &load(nothing.path()).unwrap_err()));
 }
 
 #[test]
@@ -160,43 +170,149 @@ run = []
 [[steps.lint.fix]]
 kinds = ["lnit"]
 "#,
-        &expect![[""]],
+        &expect![[r#"
+            meta-builder.toml:1:11: `version` is not usable: this program reads version 1, not 2
+              -> write version = 1, or use the program this file was written for
+            meta-builder.toml:2:1: unknown key `nmae` in the file; did you mean `name`?
+              -> write `name`, or remove the line
+            meta-builder.toml:4:8: `budget.time` must be a duration such as "90s", "5m" or "1h30m", not 90
+              -> write a duration such as "90s", "5m" or "1h30m"
+            meta-builder.toml:5:12: `budget.cost_usd` must be an amount in US dollars such as 10.0, not "ten"
+              -> write an amount in US dollars such as 10.0
+            meta-builder.toml:6:12: `budget.attempts` must be between 0 and 1000, not 1001
+              -> choose a value from 0 to 1000
+            meta-builder.toml:8:9: `repair.allow` is not usable: "{a" is not a glob
+              -> write it as in .gitignore (src/**/*.rs)
+            meta-builder.toml:9:11: `repair.enabled` must be true or false, not "yes"
+              -> write true or false
+            meta-builder.toml:11:8: `secrets.pass` is not usable: "A-B" is not the name of a variable
+              -> use letters, digits and _ (NPM_TOKEN)
+            meta-builder.toml:12:10: `secrets.redact` is not usable: "(" is not a regular expression of reasonable size
+              -> correct the pattern; a literal bracket is written \( in single quotes
+            meta-builder.toml:14:10: `defaults.memory` must be between 16MiB and 4TiB, not 1B
+              -> choose a value from 16MiB to 4TiB
+            meta-builder.toml:15:11: `defaults.network` must be "none" or "full", not "some"
+              -> write "none" or "full"
+            meta-builder.toml:16:8: step "test" has dir "../x", which leaves the project
+              -> correct the step
+            meta-builder.toml:18:1: unknown key `tiemout` in [steps.test]; did you mean `timeout`?
+              -> write `timeout`, or remove the line
+            meta-builder.toml:19:9: `steps.test.needs` names `biuld`, which is not a step; did you mean `build`?
+              -> write `build`, or add the step
+            meta-builder.toml:21:10: `steps.test.caches` is not usable: "/tmp" is not a folder below the project
+              -> write it relative to the root (web/dist)
+            meta-builder.toml:22:8: step "build" has no command
+              -> correct the step
+            meta-builder.toml:23:9: `steps.build.stage` must be one of "lint", "format", "typecheck", "build", "test", "security", "custom", not "biuld"
+              -> write one of "lint", "format", "typecheck", "build", "test", "security", "custom"
+            meta-builder.toml:25:8: [steps.lint] has no `run`
+              -> add `run` to [steps.lint]
+            meta-builder.toml:26:1: [steps.lint.fix] has no `run`
+              -> add `run` to [steps.lint.fix]
+            meta-builder.toml:27:9: `steps.lint.fix.kinds` must be a list of failure kinds such as ["format", "lint"], not ["lnit"]
+              -> write a list of failure kinds such as ["format", "lint"]
+        "#]],
     );
 }
 
 #[test]
 fn text_that_is_not_toml() {
-    check_wrong("name = \"a\"\nname = \"b\"\n[steps.t]\nrun = \"x\"\n[steps.t]\n", &expect![[""]]);
-    check_wrong("version = 1\n[steps.test\nrun = \"x\"\nstage = = 3\n", &expect![[""]]);
-    check_wrong_bytes(b"version = 1\nname = \"caf\xe9\"\n", &expect![[""]]);
+    check_wrong(
+        "name = \"a\"\nname = \"b\"\n[steps.t]\nrun = \"x\"\n[steps.t]\n",
+        &expect![[r#"
+        meta-builder.toml:2:1: duplicate key
+          -> correct the TOML at this place; see https://toml.io
+        meta-builder.toml:5:8: duplicate key
+          -> correct the TOML at this place; see https://toml.io
+    "#]],
+    );
+    check_wrong(
+        "version = 1\n[steps.test\nrun = \"x\"\nstage = = 3\n",
+        &expect![[r#"
+            meta-builder.toml:2:12: unclosed table, expected `]`
+              -> correct the TOML at this place; see https://toml.io
+            meta-builder.toml:4:9: extra `=`, expected nothing
+              -> correct the TOML at this place; see https://toml.io
+            meta-builder.toml:4:11: unexpected key or value, expected newline, `#`
+              -> correct the TOML at this place; see https://toml.io
+        "#]],
+    );
+    check_wrong_bytes(
+        b"version = 1\nname = \"caf\xe9\"\n",
+        &expect![[r#"
+        meta-builder.toml:2:12: is not valid UTF-8
+          -> save the file as UTF-8
+    "#]],
+    );
 }
 
 #[test]
 fn values_of_surprising_types() {
     check_wrong(
         "version = 1979-05-27\nsteps = 3\nbudget = []\n[defaults]\ntimeout = 07:32:00\npids = 0x7fff_ffff_ffff_ffff\n",
-        &expect![[""]],
+        &expect![[r#"
+            meta-builder.toml:1:11: `version` must be a whole number such as 10, not the date 1979-05-27
+              -> write a whole number such as 10
+            meta-builder.toml:2:9: `steps` must be a table, not 3
+              -> write a table
+            meta-builder.toml:3:10: `budget` must be a table, not []
+              -> write a table
+            meta-builder.toml:5:11: `defaults.timeout` must be a duration such as "90s", "5m" or "1h30m", not the date 07:32:00
+              -> write a duration such as "90s", "5m" or "1h30m"
+            meta-builder.toml:6:8: `defaults.pids` must be between 1 and 1000000, not 9223372036854775807
+              -> choose a value from 1 to 1000000
+        "#]],
     );
-    check_wrong("[steps.a]\nrun = [\"a\", 1]\nfix = \"x\"\nenv = { A = 1 }\n", &expect![[""]]);
+    check_wrong(
+        "[steps.a]\nrun = [\"a\", 1]\nfix = \"x\"\nenv = { A = 1 }\n",
+        &expect![[r#"
+            meta-builder.toml:2:7: `steps.a.run` must be a command such as "cargo test" or ["cargo", "test"], not ["a", 1]
+              -> write a command such as "cargo test" or ["cargo", "test"]
+            meta-builder.toml:3:7: `steps.a.fix` must be a list of tables, each begun by [[steps.a.fix]], not "x"
+              -> write a list of tables, each begun by [[steps.a.fix]]
+            meta-builder.toml:4:13: `steps.a.env.A` must be text in quotes such as "build", not 1
+              -> write text in quotes such as "build"
+        "#]],
+    );
 }
 
 #[test]
 fn a_file_too_large_is_refused() {
-    check_wrong_bytes(&vec![b'#'; 10 << 20], &expect![[""]]);
+    check_wrong_bytes(
+        &vec![b'#'; 10 << 20],
+        &expect![[r#"
+        meta-builder.toml: is larger than 1048576 bytes
+          -> is this the right file? a configuration is a few kilobytes
+    "#]],
+    );
 }
 
 #[test]
 fn a_folder_or_dangling_link_in_its_place() {
     let dir = plant(&[("meta-builder.toml/x", "")]);
-    expect![[""]].assert_eq(&wrong(dir.path(), &load(dir.path()).unwrap_err()));
+    expect![[r#"
+        meta-builder.toml: is not a regular file
+          -> put a text file there
+    "#]]
+    .assert_eq(&wrong(dir.path(), &load(dir.path()).unwrap_err()));
     let dir = plant(&[("go.mod", "module m\n")]);
     std::os::unix::fs::symlink("nowhere", dir.path().join(CONFIG_FILE)).unwrap();
-    expect![[""]].assert_eq(&wrong(dir.path(), &load(dir.path()).unwrap_err()));
+    expect![[r#"
+        meta-builder.toml: cannot be read
+          -> check that the file exists and that you may read it
+    "#]]
+    .assert_eq(&wrong(dir.path(), &load(dir.path()).unwrap_err()));
 }
 
 #[test]
 fn a_circle_is_shown_where_it_begins() {
-    check_wrong("[steps.a]\nrun = \"a\"\nneeds = [\"b\"]\n[steps.b]\nrun = \"b\"\nneeds = [\"a\"]\n", &expect![[""]]);
+    check_wrong(
+        "[steps.a]\nrun = \"a\"\nneeds = [\"b\"]\n[steps.b]\nrun = \"b\"\nneeds = [\"a\"]\n",
+        &expect![[r#"
+        meta-builder.toml:1:8: these steps need each other in a circle: a -> b
+          -> remove one of these needs
+    "#]],
+    );
 }
 
 #[test]
@@ -236,5 +352,11 @@ fn an_override_can_be_wrong_too() {
     let mut layers = Layers::default();
     layers.env.insert("MB_BUDGET_TIME".into(), "soon".into());
     layers.flags.push(Flag { key: "budget.attempts".into(), name: "--attempts".into(), value: "5000".into() });
-    expect![[""]].assert_eq(&wrong(dir.path(), &load_with(dir.path(), &layers).unwrap_err()));
+    expect![[r#"
+        environment variable MB_BUDGET_TIME: `budget.time` must be a duration such as "90s", "5m" or "1h30m", not "soon"
+          -> write a duration such as "90s", "5m" or "1h30m"
+        --attempts: `budget.attempts` must be between 0 and 1000, not 5000
+          -> choose a value from 0 to 1000
+    "#]]
+    .assert_eq(&wrong(dir.path(), &load_with(dir.path(), &layers).unwrap_err()));
 }

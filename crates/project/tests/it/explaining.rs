@@ -23,21 +23,97 @@ fn every_layer_is_named() {
     let text = "[budget]\nattempts = 3\n[defaults]\ntimeout = \"5m\"\n[steps.test]\nrun = \"cargo test\"\nmemory = \"1GiB\"\n\
                 [[steps.test.fix]]\nrun = \"cargo fix\"\n";
     let dir = plant(&[(CONFIG_FILE, text)]);
-    check(dir.path(), None, &expect![[""]]);
+    check(
+        dir.path(),
+        None,
+        &expect![[r#"
+        version = "1" (default)
+        name = "build" (default)
+        budget.time = "45m" (MB_BUDGET_TIME)
+        budget.cost_usd = "10.0" (default)
+        budget.attempts = "3" (meta-builder.toml:2)
+        repair.enabled = "true" (default)
+        repair.allow = "" (default)
+        repair.deny = ".git/, .env, .env.*, *.pem, *.key, id_rsa*, secrets/, .github/, .gitlab-ci.yml, .circleci/, meta-builder.toml" (default)
+        repair.patch_max = "10MiB" (default)
+        secrets.pass = "" (default)
+        secrets.redact = "" (default)
+        defaults.timeout = "5m" (meta-builder.toml:4)
+        defaults.grace = "10s" (default)
+        defaults.output = "64MiB" (default)
+        defaults.memory = "8GiB" (default)
+        defaults.pids = "4096" (default)
+        defaults.disk = "10GiB" (default)
+        defaults.network = "none" (default)
+        steps.test.run = "cargo test" (meta-builder.toml:6)
+        steps.test.stage = "test" (detected from the step's name)
+        steps.test.dir = "" (default)
+        steps.test.needs = "" (default)
+        steps.test.pass = "" (default)
+        steps.test.timeout = "5m" (meta-builder.toml:4)
+        steps.test.grace = "10s" (default)
+        steps.test.output = "64MiB" (default)
+        steps.test.memory = "1GiB" (meta-builder.toml:7)
+        steps.test.pids = "4096" (default)
+        steps.test.disk = "10GiB" (default)
+        steps.test.network = "none" (default)
+        steps.test.caches = "" (default)
+        steps.test.fix = "cargo fix" (meta-builder.toml:8)
+    "#]],
+    );
 }
 
 #[test]
 fn detected_values_name_their_evidence() {
     let dir = plant(fixtures::GO);
-    check(dir.path(), Some("steps.lint"), &expect![[""]]);
-    check(dir.path(), Some("steps.test.timeout"), &expect![[""]]);
-    check(dir.path(), Some("steps.tset.timeout"), &expect![[""]]);
+    check(
+        dir.path(),
+        Some("steps.lint"),
+        &expect![[r#"
+        steps.lint.run = "go vet ./..." (detected from go.mod, go.sum)
+        steps.lint.stage = "lint" (detected from go.mod, go.sum)
+        steps.lint.dir = "" (detected from go.mod, go.sum)
+        steps.lint.needs = "fetch" (detected from go.mod, go.sum)
+        steps.lint.caches = "" (detected from go.mod, go.sum)
+        steps.lint.fix = "" (detected from go.mod, go.sum)
+        steps.lint.network = "none" (detected from go.mod, go.sum)
+        steps.lint.pass = "" (default)
+        steps.lint.timeout = "30m" (default)
+        steps.lint.grace = "10s" (default)
+        steps.lint.output = "64MiB" (default)
+        steps.lint.memory = "8GiB" (default)
+        steps.lint.pids = "4096" (default)
+        steps.lint.disk = "10GiB" (default)
+    "#]],
+    );
+    check(
+        dir.path(),
+        Some("steps.test.timeout"),
+        &expect![[r#"
+        steps.test.timeout = "30m" (default)
+    "#]],
+    );
+    check(
+        dir.path(),
+        Some("steps.tset.timeout"),
+        &expect![[r#"
+        request: there is no setting `steps.tset.timeout`; did you mean `steps.test.timeout`?
+    "#]],
+    );
 }
 
 #[test]
 fn a_folder_without_project_still_has_its_settings() {
     let dir = plant(&[]);
-    check(dir.path(), Some("budget"), &expect![[""]]);
+    check(
+        dir.path(),
+        Some("budget"),
+        &expect![[r#"
+        budget.time = "45m" (MB_BUDGET_TIME)
+        budget.cost_usd = "10.0" (default)
+        budget.attempts = "10" (default)
+    "#]],
+    );
 }
 
 #[test]
