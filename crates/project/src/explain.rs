@@ -3,8 +3,11 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use serde::Serialize;
+
 /// The layer that set a value.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "layer")]
 pub enum Source {
     /// Nobody set it.
     Default,
@@ -45,7 +48,7 @@ impl fmt::Display for Source {
 }
 
 /// One setting: its key, its value as one would write it, and who set it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Explained {
     /// The key (`steps.test.timeout`).
     pub key: String,

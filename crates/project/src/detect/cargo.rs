@@ -44,7 +44,9 @@ fn is_member(workspace: &Table, root: &str, dir: &str) -> bool {
 
 fn draft(survey: &Survey, dir: &str, manifest: &Table) -> Draft {
     use FailureKind::{Compile, Dependency, Format, Lint};
-    let fix_code = || fixer("cargo fix --allow-dirty --allow-staged --all-targets", &[Compile, Lint]);
+    // Without `--broken-code` the result compiles or nothing changes, so that one goes first.
+    let fix = "cargo fix --allow-dirty --allow-staged --workspace --all-targets";
+    let fix_code = || [fixer(fix, &[Compile, Lint]), fixer(format!("{fix} --broken-code"), &[Compile])];
     let fix_lock = || online_fixer("cargo update -w", &[Dependency]);
     let deny = if denies_warnings(survey, dir) { " -- -D warnings" } else { "" };
     let target = Some("target");
@@ -59,28 +61,32 @@ fn draft(survey: &Survey, dir: &str, manifest: &Table) -> Draft {
     steps.push(
         Step::new("lint", StageKind::Lint, format!("cargo clippy --workspace --all-targets{deny}"))
             .needs(&["fetch"])
-            .fix([
-                fixer("cargo clippy --fix --allow-dirty --allow-staged --workspace --all-targets", &[Lint]),
-                fix_code(),
-            ])
+            .fix([fixer("cargo clippy --fix --allow-dirty --allow-staged --workspace --all-targets", &[Lint])])
+            .fix(fix_code())
             .cache(target),
     );
     steps.push(
         Step::new("build", StageKind::Build, "cargo build --workspace --all-targets")
             .needs(&["fetch"])
-            .fix([fix_code(), fix_lock()])
+            .fix(fix_code())
+            .fix([fix_lock()])
             .cache(target),
     );
     steps.push(
         Step::new("test", StageKind::Test, "cargo test --workspace")
             .needs(&["build"])
-            .fix([fix_code(), fix_lock()])
+            .fix(fix_code())
+            .fix([fix_lock()])
             .cache(target),
     );
     if survey.has(dir, "deny.toml") {
         steps.push(Step::new("deny", StageKind::Security, "cargo deny check").needs(&["fetch"]).online());
     }
-    let evidence = [MANIFEST, "Cargo.lock", "deny.toml"].into_iter().filter(|name| survey.has(dir, name));
+    if survey.has(dir, ".cargo/audit.toml") {
+        steps.push(Step::new("audit", StageKind::Security, "cargo audit").online());
+    }
+    let evidence =
+        [MANIFEST, "Cargo.lock", "deny.toml", ".cargo/audit.toml"].into_iter().filter(|name| survey.has(dir, name));
     Draft { dir: dir.to_owned(), toolchain: Toolchain::Cargo, evidence: evidence.map(str::to_owned).collect(), steps }
 }
 

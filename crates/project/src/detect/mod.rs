@@ -20,8 +20,9 @@ use std::fmt;
 use std::path::Path;
 
 use mb_core::workflow::{STEPS_MAX, StepSpec};
+use serde::Serialize;
 
-use crate::survey::Survey;
+use crate::survey::{Survey, depth, relative};
 use draft::Draft;
 pub(crate) use draft::safe_name;
 
@@ -51,7 +52,8 @@ const SAMPLES: &[&str] = &[
 ];
 
 /// A family of tools that builds a folder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Toolchain {
     /// Rust with Cargo.
     Cargo,
@@ -94,7 +96,7 @@ impl fmt::Display for Toolchain {
 }
 
 /// One toolchain in one folder.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Unit {
     /// Folder relative to the root with `/`; empty for the root.
     pub dir: String,
@@ -107,7 +109,7 @@ pub struct Unit {
 }
 
 /// What was found.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Detection {
     /// The units, outer folders first.
     pub units: Vec<Unit>,
@@ -134,9 +136,7 @@ pub fn detect(root: &Path) -> Detection {
     drafts.extend(native::find(&survey));
     drafts.extend(make::find(&survey, &drafts));
     drafts.retain(Draft::is_useful);
-    drafts.sort_by(|a, b| {
-        (crate::survey::depth(&a.dir), &a.dir, a.toolchain).cmp(&(crate::survey::depth(&b.dir), &b.dir, b.toolchain))
-    });
+    drafts.sort_by_cached_key(|draft| (depth(&draft.dir), draft.dir.clone(), draft.toolchain));
     bound(&mut drafts, &mut notes);
     Detection { units: finish(drafts), notes }
 }
@@ -187,7 +187,7 @@ fn project_dirs(survey: &Survey, name: &str) -> Vec<String> {
 
 /// Whether `dir` lies strictly below `parent`.
 fn is_below(dir: &str, parent: &str) -> bool {
-    dir != parent && crate::survey::relative(dir, parent).is_some()
+    dir != parent && relative(dir, parent).is_some()
 }
 
 /// Whether a workspace pattern (`packages/*`, `crates/**`, `a/b`) names `path`. Both are relative to the workspace.

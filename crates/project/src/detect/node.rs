@@ -167,7 +167,7 @@ impl Package<'_> {
         let lists = ["devDependencies", "dependencies", "optionalDependencies", "peerDependencies"];
         let filled =
             |list: &&str| self.manifest.get(*list).and_then(Value::as_object).is_some_and(|deps| !deps.is_empty());
-        lists.iter().any(|list| filled(list)) || !self.patterns().is_empty()
+        lists.iter().any(filled) || !self.patterns().is_empty()
     }
 
     /// Workspace patterns of the manifest and of `pnpm-workspace.yaml`.

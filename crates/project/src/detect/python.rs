@@ -18,9 +18,9 @@ const MARKS: &[&str] =
     &["pyproject.toml", "setup.py", "setup.cfg", "requirements.txt", "tox.ini", "pytest.ini", "Pipfile", "noxfile.py"];
 /// The same for a folder below the root, where `requirements.txt` alone may only serve documentation.
 const NESTED_MARKS: &[&str] = &["pyproject.toml", "setup.py"];
-/// Files that name tools without being the project's own manifest.
-const MENTIONS: &[&str] =
-    &["setup.cfg", "setup.py", "tox.ini", "pytest.ini", "Pipfile", "noxfile.py", ".pre-commit-config.yaml", "Makefile"];
+/// Files that name tools without being the project's own manifest. Not `.pre-commit-config.yaml`: what it names lives
+/// in environments of its own and is rarely installed beside the project.
+const MENTIONS: &[&str] = &["setup.cfg", "setup.py", "tox.ini", "pytest.ini", "Pipfile", "noxfile.py", "Makefile"];
 
 /// How the project's tools are started.
 struct Interpreter {
@@ -58,6 +58,7 @@ pub(super) fn find(survey: &Survey, others: &[Draft], notes: &mut Vec<String>) -
     let projects: Vec<Project> = dirs.iter().map(|dir| Project::read(survey, dir)).collect();
     let kept = projects
         .iter()
+        .filter(|project| project.dir.is_empty() || project.is_package())
         .filter(|project| !projects.iter().any(|outer| is_below(project.dir, outer.dir) && outer.is_workspace()));
     kept.map(|project| project.draft(notes)).collect()
 }
@@ -75,6 +76,14 @@ impl<'s> Project<'s> {
         let named = MENTIONS.iter().copied().chain(requirements);
         mentions.extend(named.map(|file| survey.text(dir, file).to_lowercase()));
         Self { survey, dir, pyproject, mentions: mentions.join("\n") }
+    }
+
+    /// Whether it can be installed; a nested `pyproject.toml` may only configure tools.
+    fn is_package(&self) -> bool {
+        !self.survey.has(self.dir, "pyproject.toml")
+            || self.survey.has(self.dir, "setup.py")
+            || ["project", "build-system"].iter().any(|table| self.pyproject.contains_key(*table))
+            || self.tool("poetry").is_some()
     }
 
     fn is_workspace(&self) -> bool {
@@ -168,7 +177,11 @@ impl<'s> Project<'s> {
     fn install(&self) -> Option<Step> {
         let relock = |run: &str| [online_fixer(run, &[FailureKind::Dependency])];
         if self.survey.has(self.dir, "uv.lock") {
-            return Some(Step::new("install", StageKind::Custom, "uv sync --locked").online().fix(relock("uv lock")));
+            return Some(
+                Step::new("install", StageKind::Custom, "uv sync --locked --all-groups")
+                    .online()
+                    .fix(relock("uv lock")),
+            );
         }
         if self.survey.has(self.dir, "poetry.lock") {
             let run = "poetry install --no-interaction";
@@ -185,8 +198,9 @@ impl<'s> Project<'s> {
             steps.push(Step::new(name, StageKind::Format, format!("{}{check}", with.tool)).fix(fixers));
         };
         let ruff_format = self.tool("ruff").is_some_and(|ruff| ruff.get("format").is_some())
-            || ["ruff-format", "ruff format"].iter().any(|words| self.mentions.contains(words));
-        if ruff_format {
+            || self.mentions.contains("ruff format")
+            || self.survey.text(self.dir, ".pre-commit-config.yaml").contains("ruff-format");
+        if ruff_format && self.uses_ruff() {
             add("ruff-format", "ruff format --check .", "ruff format .");
         }
         if self.uses("black", &[]) {
@@ -198,9 +212,13 @@ impl<'s> Project<'s> {
         steps
     }
 
+    fn uses_ruff(&self) -> bool {
+        self.uses("ruff", &["ruff.toml", ".ruff.toml"])
+    }
+
     fn lint_steps(&self, with: &Interpreter) -> Vec<Step> {
         let mut steps = Vec::new();
-        if self.uses("ruff", &["ruff.toml", ".ruff.toml"]) {
+        if self.uses_ruff() {
             let fix = fixer(format!("{}ruff check --fix .", with.tool), &[FailureKind::Lint, FailureKind::Format]);
             steps.push(Step::new("lint", StageKind::Lint, format!("{}ruff check .", with.tool)).fix([fix]));
         }

@@ -31,7 +31,8 @@ fn a_strange_command_gets_the_fixers_and_caches_of_the_project() {
     assert_eq!(
         fixers(&step),
         [
-            "cargo fix --allow-dirty --allow-staged --all-targets",
+            "cargo fix --allow-dirty --allow-staged --workspace --all-targets",
+            "cargo fix --allow-dirty --allow-staged --workspace --all-targets --broken-code",
             "cargo update -w",
             "cargo fmt --all",
             "cargo clippy --fix --allow-dirty --allow-staged --workspace --all-targets",

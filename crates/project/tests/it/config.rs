@@ -5,7 +5,8 @@ use std::path::Path;
 
 use expect_test::{Expect, expect};
 use mb_core::workflow::{CommandLine, Network, StageKind};
-use mb_project::{CONFIG_FILE, ConfigErrors, ConfigSource, Flag, Layers, Problem, load, load_with};
+use mb_project::{CONFIG_FILE, ConfigErrors, ConfigSource, Flag, Layers, Place, Problem, load, load_with};
+use proptest::prelude::*;
 
 use crate::fixtures::plant;
 
@@ -139,10 +140,7 @@ fn an_empty_file_is_like_none() {
     .assert_eq(&wrong(nothing.path(), &load(nothing.path()).unwrap_err()));
 }
 
-#[test]
-fn every_mistake_is_named_at_once() {
-    check_wrong(
-        r#"version = 2
+const WRONG: &str = r#"version = 2
 nmae = "x"
 [budget]
 time = 90
@@ -169,7 +167,12 @@ run = []
 [steps.lint]
 [[steps.lint.fix]]
 kinds = ["lnit"]
-"#,
+"#;
+
+#[test]
+fn every_mistake_is_named_at_once() {
+    check_wrong(
+        WRONG,
         &expect![[r#"
             meta-builder.toml:1:11: `version` is not usable: this program reads version 1, not 2
               -> write version = 1, or use the program this file was written for
@@ -274,6 +277,33 @@ fn values_of_surprising_types() {
               -> write text in quotes such as "build"
         "#]],
     );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+    #[test]
+    fn any_text_is_read_or_refused_at_a_place_in_it(lines in prop::collection::vec(any_line(), 0..8)) {
+        let text = lines.join("\n");
+        let dir = plant(&[(CONFIG_FILE, &text)]);
+        if let Err(ConfigErrors(errors)) = load(dir.path()) {
+            prop_assert!(!errors.is_empty());
+            for error in errors {
+                let Place::File { line, .. } = error.at else { panic!("{error}") };
+                prop_assert!(line as usize <= lines.len() + 1, "{}", error);
+                prop_assert!(!error.mend().is_empty());
+            }
+        }
+    }
+}
+
+fn any_line() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just("[steps.a]".to_owned()),
+        Just("[[steps.a.fix]]".to_owned()),
+        "(steps|budget|defaults|repair)(\\.[a-z]{1,3})? = (\\{\\}|\\[\\]|1|\"x\")",
+        "(run|stage|needs|env|fix|dir|caches|timeout|time) = (\\[\\]|\\[1\\]|\"\"|\"é\"|\\{ a = \"b\" \\}|-1|inf|0x1)",
+        "\\PC{0,12}",
+    ]
 }
 
 #[test]

@@ -49,14 +49,17 @@ fn a_crate_without_dependencies_fetches_nothing() {
               lint [lint] cargo clippy --workspace --all-targets
                   cache target
                   fix lint: cargo clippy --fix --allow-dirty --allow-staged --workspace --all-targets
-                  fix lint compile: cargo fix --allow-dirty --allow-staged --all-targets
+                  fix lint compile: cargo fix --allow-dirty --allow-staged --workspace --all-targets
+                  fix compile: cargo fix --allow-dirty --allow-staged --workspace --all-targets --broken-code
               build [build] cargo build --workspace --all-targets
                   cache target
-                  fix lint compile: cargo fix --allow-dirty --allow-staged --all-targets
+                  fix lint compile: cargo fix --allow-dirty --allow-staged --workspace --all-targets
+                  fix compile: cargo fix --allow-dirty --allow-staged --workspace --all-targets --broken-code
                   fix dependency: cargo update -w (online)
               test [test] cargo test --workspace
                   needs build, cache target
-                  fix lint compile: cargo fix --allow-dirty --allow-staged --all-targets
+                  fix lint compile: cargo fix --allow-dirty --allow-staged --workspace --all-targets
+                  fix compile: cargo fix --allow-dirty --allow-staged --workspace --all-targets --broken-code
                   fix dependency: cargo update -w (online)
         "#]],
     );
@@ -76,14 +79,17 @@ fn a_cargo_workspace_is_one_unit_and_what_it_excludes_another() {
               lint [lint] cargo clippy --workspace --all-targets -- -D warnings
                   needs fetch, cache target
                   fix lint: cargo clippy --fix --allow-dirty --allow-staged --workspace --all-targets
-                  fix lint compile: cargo fix --allow-dirty --allow-staged --all-targets
+                  fix lint compile: cargo fix --allow-dirty --allow-staged --workspace --all-targets
+                  fix compile: cargo fix --allow-dirty --allow-staged --workspace --all-targets --broken-code
               build [build] cargo build --workspace --all-targets
                   needs fetch, cache target
-                  fix lint compile: cargo fix --allow-dirty --allow-staged --all-targets
+                  fix lint compile: cargo fix --allow-dirty --allow-staged --workspace --all-targets
+                  fix compile: cargo fix --allow-dirty --allow-staged --workspace --all-targets --broken-code
                   fix dependency: cargo update -w (online)
               test [test] cargo test --workspace
                   needs build, cache target
-                  fix lint compile: cargo fix --allow-dirty --allow-staged --all-targets
+                  fix lint compile: cargo fix --allow-dirty --allow-staged --workspace --all-targets
+                  fix compile: cargo fix --allow-dirty --allow-staged --workspace --all-targets --broken-code
                   fix dependency: cargo update -w (online)
               deny [security] cargo deny check
                   needs fetch, online
@@ -93,14 +99,17 @@ fn a_cargo_workspace_is_one_unit_and_what_it_excludes_another() {
               tools/gen:lint [lint] cargo clippy --workspace --all-targets -- -D warnings
                   cache tools/gen/target
                   fix lint: cargo clippy --fix --allow-dirty --allow-staged --workspace --all-targets
-                  fix lint compile: cargo fix --allow-dirty --allow-staged --all-targets
+                  fix lint compile: cargo fix --allow-dirty --allow-staged --workspace --all-targets
+                  fix compile: cargo fix --allow-dirty --allow-staged --workspace --all-targets --broken-code
               tools/gen:build [build] cargo build --workspace --all-targets
                   cache tools/gen/target
-                  fix lint compile: cargo fix --allow-dirty --allow-staged --all-targets
+                  fix lint compile: cargo fix --allow-dirty --allow-staged --workspace --all-targets
+                  fix compile: cargo fix --allow-dirty --allow-staged --workspace --all-targets --broken-code
                   fix dependency: cargo update -w (online)
               tools/gen:test [test] cargo test --workspace
                   needs tools/gen:build, cache tools/gen/target
-                  fix lint compile: cargo fix --allow-dirty --allow-staged --all-targets
+                  fix lint compile: cargo fix --allow-dirty --allow-staged --workspace --all-targets
+                  fix compile: cargo fix --allow-dirty --allow-staged --workspace --all-targets --broken-code
                   fix dependency: cargo update -w (online)
         "#]],
     );
@@ -219,7 +228,7 @@ fn python_with_uv() {
         fixtures::PYTHON_UV,
         &expect![[r#"
             "" python (pyproject.toml, uv.lock)
-              install [custom] uv sync --locked
+              install [custom] uv sync --locked --all-groups
                   cache .venv, online
                   fix dependency: uv lock (online)
               format [format] uv run --no-sync black --check .
@@ -302,14 +311,17 @@ fn a_monorepo_has_a_unit_per_toolchain_and_folder() {
               lint [lint] cargo clippy --workspace --all-targets
                   cache target
                   fix lint: cargo clippy --fix --allow-dirty --allow-staged --workspace --all-targets
-                  fix lint compile: cargo fix --allow-dirty --allow-staged --all-targets
+                  fix lint compile: cargo fix --allow-dirty --allow-staged --workspace --all-targets
+                  fix compile: cargo fix --allow-dirty --allow-staged --workspace --all-targets --broken-code
               build [build] cargo build --workspace --all-targets
                   cache target
-                  fix lint compile: cargo fix --allow-dirty --allow-staged --all-targets
+                  fix lint compile: cargo fix --allow-dirty --allow-staged --workspace --all-targets
+                  fix compile: cargo fix --allow-dirty --allow-staged --workspace --all-targets --broken-code
                   fix dependency: cargo update -w (online)
               test [test] cargo test --workspace
                   needs build, cache target
-                  fix lint compile: cargo fix --allow-dirty --allow-staged --all-targets
+                  fix lint compile: cargo fix --allow-dirty --allow-staged --workspace --all-targets
+                  fix compile: cargo fix --allow-dirty --allow-staged --workspace --all-targets --broken-code
                   fix dependency: cargo update -w (online)
             "" npm (package.json)
               npm:test [test] npm test

@@ -14,7 +14,7 @@ fn check(dir: &Path, key: Option<&str>, expected: &Expect) {
         Ok(values) => values.iter().map(|v| format!("{} = {:?} ({})\n", v.key, v.value, v.source)).collect(),
         Err(errors) => format!("{errors}\n"),
     };
-    let root = dir.canonicalize().unwrap();
+    let root = dir.canonicalize().expect("a folder");
     expected.assert_eq(&text.replace(&format!("{}/", root.display()), ""));
 }
 

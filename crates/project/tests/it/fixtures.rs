@@ -77,6 +77,8 @@ pub(crate) const PYTHON: Tree = &[
          [project.optional-dependencies]\ndev = [\"pytest\", \"mypy\"]\n[tool.ruff]\nline-length = 100\n[tool.ruff.format]\n",
     ),
     ("p/__init__.py", ""),
+    ("docs/style/pyproject.toml", "[tool.black]\n"),
+    (".pre-commit-config.yaml", "- id: flake8\n"),
     ("tests/test_p.py", "import pytest\n"),
 ];
 
