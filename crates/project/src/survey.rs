@@ -80,7 +80,10 @@ impl Survey {
 
     /// Every file at or below `dir`, relative to `dir`.
     pub(crate) fn below<'s>(&'s self, dir: &'s str) -> impl Iterator<Item = &'s str> {
-        self.files.iter().filter_map(move |file| relative(file, dir))
+        let prefix = join(dir, "");
+        // The names are sorted, so those of one folder stand together.
+        let from = self.files.range(prefix.clone()..);
+        from.take_while(move |file| file.starts_with(&prefix)).filter_map(move |file| relative(file, dir))
     }
 
     /// The files directly in `dir`.
@@ -127,7 +130,7 @@ fn skipped(entry: &DirEntry) -> bool {
         && entry.file_name().to_str().is_some_and(|name| SKIPPED.contains(&name))
 }
 
-/// `dir/name`, or `name` when `dir` is the root.
+/// `dir/name`, or just `name` when `dir` is the root.
 pub(crate) fn join(dir: &str, name: &str) -> String {
     if dir.is_empty() { name.to_owned() } else { format!("{dir}/{name}") }
 }

@@ -8,10 +8,12 @@ use mb_core::workflow::StageKind;
 use toml::{Table, Value};
 
 use super::draft::{Draft, Step, fixer, online_fixer};
-use super::{Toolchain, glob_matches, is_below, project_dirs};
+use super::{Toolchain, glob_matches, is_below, is_sample, project_dirs};
 use crate::survey::{Survey, join, relative};
 
 const MANIFEST: &str = "Cargo.toml";
+/// Members of a workspace whose dependencies are read when there is no lock file.
+const MEMBERS_MAX: usize = 500;
 
 pub(super) fn find(survey: &Survey, notes: &mut Vec<String>) -> Vec<Draft> {
     let mut roots: Vec<(String, Table)> = Vec::new();
@@ -98,7 +100,7 @@ fn needs_fetch(survey: &Survey, dir: &str, manifest: &Table) -> bool {
     if survey.has(dir, "Cargo.lock") {
         return survey.text(dir, "Cargo.lock").lines().any(|line| line.starts_with("source = "));
     }
-    let members = survey.below(dir).filter(|file| file.ends_with("/Cargo.toml"));
+    let members = survey.below(dir).filter(|file| file.ends_with("/Cargo.toml") && !is_sample(file)).take(MEMBERS_MAX);
     has_remote(manifest)
         || members.filter_map(|file| survey.text(dir, file).parse::<Table>().ok()).any(|member| has_remote(&member))
 }

@@ -29,6 +29,12 @@ pub(crate) use draft::safe_name;
 /// Units one repository may have; the rest are counted in a note.
 const UNITS_MAX: usize = 50;
 
+/// Notes kept, the most important first.
+const NOTES_MAX: usize = 20;
+
+/// Manifests of one kind that are looked at; more than any repository's own, fewer than hurt.
+const MANIFESTS_MAX: usize = 1_000;
+
 /// Folders whose manifests are samples or copies, not projects of this repository.
 const SAMPLES: &[&str] = &[
     "tests",
@@ -138,6 +144,11 @@ pub fn detect(root: &Path) -> Detection {
     drafts.retain(Draft::is_useful);
     drafts.sort_by_cached_key(|draft| (depth(&draft.dir), draft.dir.clone(), draft.toolchain));
     bound(&mut drafts, &mut notes);
+    if notes.len() > NOTES_MAX {
+        let more = notes.len() - NOTES_MAX;
+        notes.truncate(NOTES_MAX);
+        notes.push(format!("{more} more notes were left out"));
+    }
     Detection { units: finish(drafts), notes }
 }
 
@@ -149,7 +160,7 @@ fn bound(drafts: &mut Vec<Draft>, notes: &mut Vec<String>) {
     });
     let kept = fits.count();
     if kept < drafts.len() {
-        notes.push(format!("{} more units were left out; at most {UNITS_MAX} are taken", drafts.len() - kept));
+        notes.insert(0, format!("{} more units were left out; at most {UNITS_MAX} are taken", drafts.len() - kept));
         drafts.truncate(kept);
     }
 }
@@ -182,7 +193,7 @@ fn is_sample(dir: &str) -> bool {
 
 /// The folders that have `name` and are not samples, parents before children.
 fn project_dirs(survey: &Survey, name: &str) -> Vec<String> {
-    survey.dirs_with(name).into_iter().filter(|dir| !is_sample(dir)).collect()
+    survey.dirs_with(name).into_iter().filter(|dir| !is_sample(dir)).take(MANIFESTS_MAX).collect()
 }
 
 /// Whether `dir` lies strictly below `parent`.

@@ -11,7 +11,7 @@ use toml::{Table, Value};
 
 use super::draft::{Draft, Step, fixer, online_fixer};
 use super::{Toolchain, is_below, is_sample, project_dirs};
-use crate::survey::Survey;
+use crate::survey::{Survey, join};
 
 /// Files that make a folder a Python project.
 const MARKS: &[&str] =
@@ -36,6 +36,8 @@ struct Project<'s> {
     survey: &'s Survey,
     dir: &'s str,
     pyproject: Table,
+    /// Whether `pyproject.toml` is there but not TOML.
+    broken: bool,
     /// Everything that may name a tool, in lower case.
     mentions: String,
 }
@@ -58,7 +60,7 @@ pub(super) fn find(survey: &Survey, others: &[Draft], notes: &mut Vec<String>) -
     let projects: Vec<Project> = dirs.iter().map(|dir| Project::read(survey, dir)).collect();
     let kept = projects
         .iter()
-        .filter(|project| project.dir.is_empty() || project.is_package())
+        .filter(|project| project.dir.is_empty() || project.is_package() || project.broken)
         .filter(|project| !projects.iter().any(|outer| is_below(project.dir, outer.dir) && outer.is_workspace()));
     kept.map(|project| project.draft(notes)).collect()
 }
@@ -70,12 +72,12 @@ impl<'s> Project<'s> {
             .below(dir)
             .filter(|file| file.contains("requirements") && (file.ends_with(".txt") || file.ends_with(".in")))
             .take(20);
-        let pyproject: Table = text.parse().unwrap_or_default();
+        let (pyproject, broken) = text.parse::<Table>().map_or((Table::new(), true), |table| (table, false));
         let mut mentions = Vec::new();
         pyproject.iter().for_each(|(key, value)| dependencies(value, key.contains("dependenc"), &mut mentions));
         let named = MENTIONS.iter().copied().chain(requirements);
         mentions.extend(named.map(|file| survey.text(dir, file).to_lowercase()));
-        Self { survey, dir, pyproject, mentions: mentions.join("\n") }
+        Self { survey, dir, pyproject, broken, mentions: mentions.join("\n") }
     }
 
     /// Whether it can be installed; a nested `pyproject.toml` may only configure tools.
@@ -123,6 +125,12 @@ impl<'s> Project<'s> {
     }
 
     fn draft(&self, notes: &mut Vec<String>) -> Draft {
+        if self.broken {
+            notes.push(format!(
+                "{} could not be parsed; tools it configures may be missing",
+                join(self.dir, "pyproject.toml")
+            ));
+        }
         let with = self.interpreter();
         let mut steps: Vec<Step> = self.install().into_iter().collect();
         steps.extend(self.format_steps(&with));

@@ -441,6 +441,40 @@ fn an_empty_detection_still_shows_what_a_step_looks_like() {
 }
 
 #[test]
+fn broken_manifests_are_named_and_the_rest_is_still_found() {
+    check(
+        &[("Cargo.toml", "[package"), ("package.json", "{"), ("pyproject.toml", "[tool"), ("test_a.py", "")],
+        &expect![[r#"
+            "" cargo (Cargo.toml)
+              format [format] cargo fmt --all -- --check
+                  fix format: cargo fmt --all
+              lint [lint] cargo clippy --workspace --all-targets
+                  cache target
+                  fix lint: cargo clippy --fix --allow-dirty --allow-staged --workspace --all-targets
+                  fix lint compile: cargo fix --allow-dirty --allow-staged --workspace --all-targets
+                  fix compile: cargo fix --allow-dirty --allow-staged --workspace --all-targets --broken-code
+              build [build] cargo build --workspace --all-targets
+                  cache target
+                  fix lint compile: cargo fix --allow-dirty --allow-staged --workspace --all-targets
+                  fix compile: cargo fix --allow-dirty --allow-staged --workspace --all-targets --broken-code
+                  fix dependency: cargo update -w (online)
+              test [test] cargo test --workspace
+                  needs build, cache target
+                  fix lint compile: cargo fix --allow-dirty --allow-staged --workspace --all-targets
+                  fix compile: cargo fix --allow-dirty --allow-staged --workspace --all-targets --broken-code
+                  fix dependency: cargo update -w (online)
+            "" python (pyproject.toml)
+              python:build [build] python3 -m compileall -q test_a.py
+              python:test [test] python3 -m unittest discover
+                  needs python:build
+            note: Cargo.toml could not be parsed; its steps are listed all the same
+            note: package.json could not be parsed; its scripts are not listed
+            note: pyproject.toml could not be parsed; tools it configures may be missing
+        "#]],
+    );
+}
+
+#[test]
 fn links_out_of_the_project_are_not_read() {
     let outside = plant(&[("package.json", r#"{"scripts": {"test": "secret"}}"#)]);
     let dir = plant(&[("README.md", "")]);
@@ -450,12 +484,14 @@ fn links_out_of_the_project_are_not_read() {
 
 #[test]
 fn units_are_bounded_and_the_rest_is_counted() {
-    let names: Vec<String> = (0..60).map(|n| format!("m{n}/go.mod")).collect();
+    let names: Vec<String> = (0..60).flat_map(|n| [format!("m{n}/go.mod"), format!("m{n}/package.json")]).collect();
     let tree: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "module m\n")).collect();
     let dir = plant(&tree);
     let found = detect(dir.path());
     assert_eq!(found.units.len(), 50);
-    assert_eq!(found.notes, ["10 more units were left out; at most 50 are taken"]);
+    assert_eq!(found.notes[0], "10 more units were left out; at most 50 are taken");
+    assert_eq!(found.notes.len(), 21);
+    assert_eq!(found.notes[20], "41 more notes were left out");
     load(dir.path()).expect("still a valid workflow");
 }
 
