@@ -7,6 +7,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use mb_core::workflow::Limits;
 use nix::sys::signal::{Signal, kill};
@@ -35,6 +36,8 @@ pub(crate) struct Group {
     /// The same folder twice in version 2.
     memory: PathBuf,
     pids: PathBuf,
+    /// Where time is counted; version 1 may lack it.
+    cpu: Option<PathBuf>,
 }
 
 /// What can be used here; tried by making a group.
@@ -54,10 +57,14 @@ impl Group {
             CgroupVersion::V1 => (own_folder("memory", "memory")?.join(&name), own_folder("pids", "pids")?.join(&name)),
             CgroupVersion::None => return None,
         };
-        let group = Group { version, memory, pids };
+        let mut group = Group { version, memory, pids, cpu: None };
         fs::create_dir(&group.memory).ok()?;
         if version == CgroupVersion::V1 {
             fs::create_dir(&group.pids).ok()?;
+            let cpu = own_folder("cpuacct", "cpuacct").map(|folder| folder.join(&name));
+            group.cpu = cpu.filter(|folder| fs::create_dir(folder).is_ok());
+        } else {
+            group.cpu = Some(group.memory.clone());
         }
         let file = if version == CgroupVersion::V2 { "memory.max" } else { "memory.limit_in_bytes" };
         write(&group.memory.join(file), &limits.memory_bytes_max.to_string()).ok()?;
@@ -73,7 +80,7 @@ impl Group {
     pub(crate) fn doors(&self) -> std::io::Result<Vec<File>> {
         let open = |folder: &Path| OpenOptions::new().write(true).open(folder.join("cgroup.procs"));
         match self.version {
-            CgroupVersion::V1 => Ok(vec![open(&self.memory)?, open(&self.pids)?]),
+            CgroupVersion::V1 => [&self.memory, &self.pids].into_iter().chain(&self.cpu).map(|f| open(f)).collect(),
             _ => Ok(vec![open(&self.memory)?]),
         }
     }
@@ -95,6 +102,16 @@ impl Group {
         fs::read_to_string(self.memory.join(file)).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
     }
 
+    /// Processor time used in it, by processes that are gone too; zero where the kernel does not say.
+    pub(crate) fn cpu(&self) -> Duration {
+        let Some(folder) = &self.cpu else { return Duration::ZERO };
+        if self.version == CgroupVersion::V2 {
+            return Duration::from_micros(count(&folder.join("cpu.stat"), "usage_usec"));
+        }
+        let nanos = fs::read_to_string(folder.join("cpuacct.usage")).unwrap_or_default();
+        Duration::from_nanos(nanos.trim().parse().unwrap_or(0))
+    }
+
     /// Kills everything in it; returns whether it was empty already.
     pub(crate) fn kill(&self) -> bool {
         let listed = fs::read_to_string(self.pids.join("cgroup.procs")).unwrap_or_default();
@@ -113,6 +130,7 @@ impl Drop for Group {
         // Refused while a killed process is still going; an empty group left behind costs a few kilobytes.
         let _ = fs::remove_dir(&self.memory);
         let _ = fs::remove_dir(&self.pids);
+        let _ = self.cpu.as_ref().map(fs::remove_dir);
     }
 }
 

@@ -25,6 +25,7 @@ use seccompiler::BpfProgram;
 use tokio::sync::oneshot;
 
 use crate::sys::{self, Ended};
+use crate::tree::Tree;
 
 /// The kernel takes one page of mount options.
 const OPTIONS_BYTES_MAX: usize = 4000;
@@ -155,40 +156,40 @@ fn confine(rules: RulesetCreated, filter: Option<&BpfProgram>) -> io::Result<()>
     Ok(())
 }
 
-/// A started process.
+/// A started process. Dropping it kills it and all that belongs to it, wherever it is dropped: also on its way to an
+/// owner that has gone.
 pub(crate) struct Child {
     /// Its pid, session and process group.
     pub(crate) pid: i32,
     /// Told once when it has ended.
     pub(crate) ended: oneshot::Receiver<io::Result<Ended>>,
+    /// Its processes.
+    pub(crate) tree: Tree,
     alive: Arc<Mutex<bool>>,
+    settled: bool,
 }
 
 impl Child {
-    /// Starts it.
-    pub(crate) async fn start(launch: Launch) -> io::Result<Child> {
-        let (tell_pid, pid) = oneshot::channel();
-        let (tell_end, ended) = oneshot::channel();
-        let alive = Arc::new(Mutex::new(true));
-        let seen = Arc::clone(&alive);
+    /// Starts it. `mark` is in its environment.
+    pub(crate) async fn start(launch: Launch, mark: &str) -> io::Result<Child> {
+        let mark = mark.to_owned();
+        let (tell, started) = oneshot::channel();
         std::thread::Builder::new().name("mb-child".into()).spawn(move || {
             let mut command = launch.arm();
-            let started = command.spawn().map(|child| child.id().cast_signed());
+            let child = command.spawn();
             // Our copies of the pipes' write ends go with it: otherwise they would never close.
             drop(command);
-            let pid = match started {
-                Ok(pid) => pid,
-                Err(error) => return drop(tell_pid.send(Err(error))),
+            let pid = match child {
+                Ok(child) => child.id().cast_signed(),
+                Err(error) => return drop(tell.send(Err(error))),
             };
-            let told = tell_pid.send(Ok(pid));
-            if told.is_err() {
-                // Whoever asked has gone meanwhile.
-                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-            }
-            let _ = tell_end.send(wait(pid, &seen));
+            let (tell_end, ended) = oneshot::channel();
+            let alive = Arc::new(Mutex::new(true));
+            let tree = Tree::new(pid, &mark);
+            let _ = tell.send(Ok(Child { pid, ended, tree, alive: Arc::clone(&alive), settled: false }));
+            let _ = tell_end.send(wait(pid, &alive));
         })?;
-        let pid = pid.await.map_err(|_| io::Error::other("the starting thread is gone"))??;
-        Ok(Child { pid, ended, alive })
+        started.await.map_err(|_| io::Error::other("the starting thread is gone"))?
     }
 
     /// Sends it (and nothing else) a signal, if it has not been reaped: a pid is reused only after that.
@@ -198,11 +199,26 @@ impl Child {
             let _ = kill(Pid::from_raw(self.pid), signal);
         }
     }
+
+    /// Says that nothing of it is left.
+    pub(crate) fn settle(mut self) {
+        self.settled = true;
+    }
 }
 
 impl Drop for Child {
+    /// Killing bubblewrap alone is not enough: in its first moments its inner process does not yet die with it.
     fn drop(&mut self) {
+        if self.settled {
+            return;
+        }
         self.signal(Signal::SIGKILL);
+        // Each look takes a few milliseconds; a process that is being killed may be seen once or twice more.
+        for _ in 0..20 {
+            if self.tree.signal(Signal::SIGKILL, &[]) == 0 {
+                return;
+            }
+        }
     }
 }
 

@@ -68,7 +68,7 @@ pub struct Outcome {
     pub exit: ExitCause,
     /// Wall time.
     pub duration: Duration,
-    /// User and system time of all processes it waited for.
+    /// User and system time of its processes; without a control group a little less than the truth.
     pub cpu: Duration,
     /// Most memory it had, in bytes: of the tree where the host can tell, else of its largest process.
     pub max_rss_bytes: u64,
@@ -122,7 +122,7 @@ async fn start(job: Job<'_>, prepared: Prepared, mark: &str) -> Outcome {
         Err(error) => return cannot(error, Drained::default()),
     };
     let group = group.map(Arc::new);
-    let child = match Child::start(launch).await {
+    let child = match Child::start(launch, mark).await {
         Ok(child) => child,
         Err(error) => return cannot(error, drain(pump).await),
     };
@@ -136,9 +136,7 @@ async fn start(job: Job<'_>, prepared: Prepared, mark: &str) -> Outcome {
             return cannot(error, drain(pump).await);
         }
     };
-    let tree = Tree::new(child.pid, mark);
-    let running =
-        Running { child, tree, pump, monitor, group, level, time_limit, limits: job.limits, cancel: job.cancel };
+    let running = Running { child, pump, monitor, group, level, time_limit, limits: job.limits, cancel: job.cancel };
     let mut outcome = running.finish().await;
     outcome.notes = notes;
     outcome
@@ -165,7 +163,6 @@ async fn drain(pump: Pump) -> Drained {
 /// A command that has been started.
 struct Running {
     child: Child,
-    tree: Tree,
     pump: Pump,
     monitor: Monitor,
     group: Option<Arc<Group>>,
@@ -181,12 +178,12 @@ impl Running {
         self.kill_rest().await;
         let Running { child, pump, monitor, group, level, .. } = self;
         let (peak, drained) = tokio::join!(monitor.finish(), drain(pump));
-        drop(child);
+        child.settle();
         let out_of_memory = group.is_some_and(|group| group.out_of_memory());
         let (exit, detail) = verdict(stopped, ended, out_of_memory, level, &drained.first_error);
         let mut outcome = account(level, exit, detail, drained);
-        outcome.cpu = ended.map_or(Duration::ZERO, |ended| ended.cpu);
-        outcome.max_rss_bytes = peak.max(ended.map_or(0, |ended| ended.max_rss_bytes));
+        outcome.cpu = peak.cpu.max(ended.map_or(Duration::ZERO, |ended| ended.cpu));
+        outcome.max_rss_bytes = peak.memory_bytes.max(ended.map_or(0, |ended| ended.max_rss_bytes));
         outcome
     }
 
@@ -205,7 +202,7 @@ impl Running {
         // Who is asked to stop may tidy up. Who takes what others need may not go on taking it.
         if matches!(stop, ExitCause::Timeout { .. } | ExitCause::Canceled) {
             let spare = self.sandbox_pids();
-            self.tree.signal(Signal::SIGTERM, &spare);
+            self.child.tree.signal(Signal::SIGTERM, &spare);
             let grace = Duration::from_millis(self.limits.grace_ms);
             if let Ok(ended) = timeout(grace, &mut self.child.ended).await {
                 return (Some(stop), flat(ended));
@@ -226,14 +223,14 @@ impl Running {
             group.kill();
         }
         self.child.signal(Signal::SIGKILL);
-        self.tree.signal(Signal::SIGKILL, &[]);
+        self.child.tree.signal(Signal::SIGKILL, &[]);
     }
 
     /// Ends what the command left behind, until a look finds nothing. Under bubblewrap the kernel has done it.
     async fn kill_rest(&mut self) {
         for _ in 0..200 {
             let empty = self.group.as_ref().is_none_or(|group| group.kill());
-            if self.tree.signal(Signal::SIGKILL, &[]) == 0 && empty {
+            if self.child.tree.signal(Signal::SIGKILL, &[]) == 0 && empty {
                 return;
             }
             sleep(Duration::from_millis(5)).await;

@@ -121,6 +121,11 @@ pub(crate) fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
     fs::File::open(to)?.set_times(fs::FileTimes::new().set_modified(modified))
 }
 
+/// Joins without leaving a slash at the end when there is nothing to add: `pwd` would show it.
+pub(crate) fn below(folder: &Path, path: &Path) -> PathBuf {
+    if path.as_os_str().is_empty() { folder.to_owned() } else { folder.join(path) }
+}
+
 fn too_many() -> io::Error {
     io::Error::other(format!("the folder has more than {ENTRIES_MAX} entries"))
 }

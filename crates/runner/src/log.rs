@@ -131,7 +131,7 @@ impl LogSink {
     /// Writes the tail and ends the log. `bytes` is what the command printed.
     pub(crate) fn finish(mut self, bytes: u64) -> LogSummary {
         let tail = std::mem::take(&mut self.tail);
-        if !tail.is_empty() {
+        if self.lost > 0 && !tail.is_empty() {
             let left_out = self.lost;
             self.put(Stream::Stderr, &format!("[{left_out} bytes left out here: output limit]"));
         }

@@ -4,6 +4,7 @@
 //! busy. Deliberately absent: stopping anything; that is the owner's.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,6 @@ use tokio::sync::oneshot;
 use crate::cgroup::Group;
 use crate::files;
 use crate::tree::Tree;
-use std::sync::Arc;
 
 /// Time between two looks at the processes.
 const LOOK: Duration = Duration::from_millis(50);
@@ -42,7 +42,16 @@ pub(crate) struct Monitor {
     /// The limit that was passed, if any.
     pub(crate) passed: oneshot::Receiver<ExitCause>,
     stop: mpsc::Sender<()>,
-    thread: std::thread::JoinHandle<u64>,
+    thread: std::thread::JoinHandle<Peak>,
+}
+
+/// The most that was seen.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Peak {
+    /// Memory of the whole tree, in bytes.
+    pub(crate) memory_bytes: u64,
+    /// Processor time.
+    pub(crate) cpu: Duration,
 }
 
 /// Starts watching.
@@ -54,21 +63,22 @@ pub(crate) fn start(mut watch: Watch) -> std::io::Result<Monitor> {
 }
 
 impl Monitor {
-    /// Ends the watch; returns the most memory seen, in bytes.
-    pub(crate) async fn finish(self) -> u64 {
+    /// Ends the watch.
+    pub(crate) async fn finish(self) -> Peak {
         drop(self.stop);
-        tokio::task::spawn_blocking(move || self.thread.join().unwrap_or(0)).await.unwrap_or(0)
+        tokio::task::spawn_blocking(move || self.thread.join().unwrap_or_default()).await.unwrap_or_default()
     }
 }
 
 impl Watch {
-    fn run(&mut self, tell: oneshot::Sender<ExitCause>, stopped: &mpsc::Receiver<()>) -> u64 {
+    fn run(&mut self, tell: oneshot::Sender<ExitCause>, stopped: &mpsc::Receiver<()>) -> Peak {
         let mut tell = Some(tell);
-        let mut peak = 0;
+        let mut peak = Peak::default();
         let mut next_walk = Instant::now() + WALK;
         while stopped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
             let usage = self.tree.usage();
-            peak = peak.max(usage.memory_bytes);
+            peak.memory_bytes = peak.memory_bytes.max(usage.memory_bytes);
+            peak.cpu = peak.cpu.max(usage.cpu);
             let mut cause = self.processes(usage.threads, usage.memory_bytes);
             if cause.is_none() && Instant::now() >= next_walk {
                 let began = Instant::now();
@@ -81,7 +91,11 @@ impl Watch {
                 let _ = tell.send(cause);
             }
         }
-        peak.max(self.group.as_ref().map_or(0, |group| group.peak_bytes()))
+        if let Some(group) = &self.group {
+            peak.memory_bytes = peak.memory_bytes.max(group.peak_bytes());
+            peak.cpu = peak.cpu.max(group.cpu());
+        }
+        peak
     }
 
     fn processes(&self, threads: u64, memory_bytes: u64) -> Option<ExitCause> {

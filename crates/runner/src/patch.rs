@@ -99,15 +99,13 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn new(diff: &'a str) -> Self {
-        Self { lines: diff.split('\n').collect(), at: 0 }
+        let body = diff.strip_suffix('\n').unwrap_or(diff);
+        Self { lines: if body.is_empty() { Vec::new() } else { body.split('\n').collect() }, at: 0 }
     }
 
     fn files(mut self) -> Result<Vec<PatchedFile>, BadPatch> {
         let mut files = Vec::new();
         while let Some(line) = self.peek() {
-            if line.is_empty() && self.at + 1 == self.lines.len() {
-                break;
-            }
             let Some(header) = line.strip_prefix("diff --git ") else {
                 return Err(self.bad("expected a line `diff --git a/… b/…`"));
             };
@@ -122,7 +120,7 @@ impl<'a> Reader<'a> {
         let mut file = PatchedFile { path, added: 0, removed: 0, kind: PatchKind::Modified };
         let (mut mode, mut content) = (false, false);
         while let Some(line) = self.peek() {
-            if line.starts_with("diff --git ") || (line.is_empty() && self.at + 1 == self.lines.len()) {
+            if line.starts_with("diff --git ") {
                 break;
             }
             self.at += 1;

@@ -238,7 +238,7 @@ impl Preparation<'_> {
         let filter = seccomp::program().map(|program| file_of(&seccomp::bytes(&program))).transpose()?;
         let tree = self.layout.tree();
         let source = &self.layout.manifest.source;
-        let inside = source.join(dir.strip_prefix(&tree).unwrap_or(Path::new("")));
+        let inside = files::below(source, dir.strip_prefix(&tree).unwrap_or(Path::new("")));
         let read_only: Vec<PathBuf> = self.tools.read_only.iter().chain(&self.read_only).cloned().collect();
         let extra = self.job.writable.iter().map(|path| (path.clone(), path.clone()));
         let writable: Vec<_> = self.shown.iter().cloned().chain(extra).collect();

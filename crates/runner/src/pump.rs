@@ -167,13 +167,15 @@ impl Lines {
     fn feed(&mut self, chunk: &[u8], sink: &mut LogSink, emit: &mut impl FnMut(&mut LogSink, &str)) {
         for piece in chunk.split_inclusive(|byte| *byte == b'\n') {
             self.partial.extend_from_slice(piece);
-            if piece.ends_with(b"\n") {
-                self.end(sink, emit);
-                continue;
+            let complete = piece.ends_with(b"\n");
+            if !complete {
+                self.drop_overwritten();
             }
-            self.drop_overwritten();
-            if self.partial.len() > LINE_BYTES_MAX {
+            while self.partial.len() > LINE_BYTES_MAX {
                 self.split(sink, emit);
+            }
+            if complete {
+                self.end(sink, emit);
             }
         }
     }
@@ -201,7 +203,7 @@ impl Lines {
 
     /// Emits the beginning of a line that is too long, up to a place that is inside no secret and no character.
     fn split(&mut self, sink: &mut LogSink, emit: &mut impl FnMut(&mut LogSink, &str)) {
-        let whole = whole_characters(&self.partial);
+        let whole = whole_characters(&self.partial[..LINE_BYTES_MAX]);
         let text = String::from_utf8_lossy(&self.partial[..whole]).into_owned();
         let cut = sink.redactor().cut(&text, text.len() - OVERLAP_BYTES);
         let rest = [&text.as_bytes()[cut..], &self.partial[whole..]].concat();
@@ -268,7 +270,11 @@ mod tests {
             let long = ["x".repeat(before).as_bytes(), b"s3cret-value", "y".repeat(10_000).as_bytes(), b"\n"].concat();
             let (lines, drained) = pumped(&[&long]);
             let all = lines.concat();
-            assert!(lines.len() == 2 && !all.contains("s3cret") && all.contains("[redacted:env]"), "at {before}");
+            assert!(
+                lines.len() == 2 && !all.contains("s3cret") && all.contains("[redacted:env]"),
+                "at {before}: {:?}",
+                lines.iter().map(String::len).collect::<Vec<_>>()
+            );
             assert!(!String::from_utf8(drained.stdout.bytes).unwrap().contains("s3cret"));
         }
     }

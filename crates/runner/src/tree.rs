@@ -6,12 +6,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 /// Name of the environment variable that marks the processes of a command.
 pub(crate) const MARK: &str = "MB_JOB";
+
+/// Linux counts in hundredths of a second towards user space, whatever the kernel's own clock.
+const MILLIS_PER_TICK: u64 = 10;
 
 /// One line of `/proc/PID/stat`, the parts needed here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +24,8 @@ struct Stat {
     parent: i32,
     session: i32,
     threads: u64,
+    /// Processor time of it and of the children it waited for, in clock ticks.
+    ticks: u64,
     /// Start time in clock ticks since boot: with the pid it names a process for good.
     started: u64,
     zombie: bool,
@@ -41,6 +47,8 @@ pub(crate) struct Usage {
     pub(crate) threads: u64,
     /// Resident memory that is not shared with files or others, in bytes.
     pub(crate) memory_bytes: u64,
+    /// Processor time of those that are there and of those they waited for.
+    pub(crate) cpu: Duration,
 }
 
 impl Tree {
@@ -59,7 +67,9 @@ impl Tree {
     pub(crate) fn usage(&mut self) -> Usage {
         let stats = self.stats();
         let threads = stats.iter().map(|stat| stat.threads).sum();
-        Usage { threads, memory_bytes: stats.iter().map(|stat| private_bytes(stat.pid)).sum() }
+        let ticks: u64 = stats.iter().map(|stat| stat.ticks).sum();
+        let cpu = Duration::from_millis(ticks * MILLIS_PER_TICK);
+        Usage { threads, memory_bytes: stats.iter().map(|stat| private_bytes(stat.pid)).sum(), cpu }
     }
 
     /// Sends a signal to every member but those in `spare`. Returns how many got it.
@@ -119,6 +129,7 @@ fn parse(text: &str) -> Option<Stat> {
         zombie: matches!(*fields.first()?, "Z" | "X"),
         parent: fields.get(1)?.parse().ok()?,
         session: fields.get(3)?.parse().ok()?,
+        ticks: fields.get(11..15)?.iter().filter_map(|field| field.parse::<u64>().ok()).sum(),
         threads: fields.get(17)?.parse().ok()?,
         started: fields.get(19)?.parse().ok()?,
     })
@@ -139,8 +150,8 @@ mod tests {
 
     #[test]
     fn a_name_with_parentheses_and_spaces_does_not_shift_the_fields() {
-        let text = "42 (a) b (c) S 7 42 40 0 -1 0 0 0 0 0 0 0 0 0 20 0 3 0 999 1000 5";
-        let expected = Stat { pid: 42, parent: 7, session: 40, threads: 3, started: 999, zombie: false };
+        let text = "42 (a) b (c) S 7 42 40 0 -1 0 0 0 0 0 1 2 3 4 20 0 3 0 999 1000 5";
+        let expected = Stat { pid: 42, parent: 7, session: 40, threads: 3, ticks: 10, started: 999, zombie: false };
         assert_eq!(parse(text), Some(expected));
         assert_eq!(parse("garbage"), None);
     }

@@ -54,7 +54,7 @@ impl Project {
         };
         let (layout, lock) = Layout::create(at, manifest).map_err(crate::project::at(at))?;
         let prefix = self.root().strip_prefix(&self.top).unwrap_or(Path::new(""));
-        let path = layout.tree().join(prefix);
+        let path = files::below(&layout.tree(), prefix);
         let base = snapshot.tree.clone();
         let mut tree = Worktree { layout, path, base, notes: Vec::new(), _lock: lock, removed: false };
         tree.unpack(self.repository.as_ref(), snapshot).await?;
