@@ -7,6 +7,7 @@
 pub mod budget;
 pub mod failure;
 pub mod id;
+pub mod strategy;
 pub mod time;
 mod words;
 pub mod workflow;
