@@ -1,1 +1,3 @@
-//! placeholder
+//! x
+pub mod evidence;
+mod pattern;
