@@ -36,14 +36,25 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let [p, r, f] = score(text("failing_chunk"), failure.evidence.iter().map(|line| line.text.as_str()));
         if verbose {
             let took = started.elapsed().as_millis();
-            println!("{f:.2} p{p:.2} r{r:.2} {took:>4} ms {} {:?} {} | {}", failure.signal, failure.tool, text("id"), failure.summary);
+            println!(
+                "{f:.2} p{p:.2} r{r:.2} {took:>4} ms {} {:?} {} | {}",
+                failure.signal,
+                failure.tool,
+                text("id"),
+                failure.summary
+            );
         }
         for (sum, value) in sums.iter_mut().zip([p, r, f]) {
             *sum += value;
         }
         count += 1.0;
     }
-    println!("{count} logs: precision {:.3}, recall {:.3}, F1 {:.3}", sums[0] / count, sums[1] / count, sums[2] / count);
+    println!(
+        "{count} logs: precision {:.3}, recall {:.3}, F1 {:.3}",
+        sums[0] / count,
+        sums[1] / count,
+        sums[2] / count
+    );
     Ok(())
 }
 

@@ -14,7 +14,9 @@ pub(crate) fn go_tests(view: &View<'_>) -> Option<Reading> {
         let depth = text.len() - text.trim_start().len();
         let body: Vec<(usize, &str)> = view
             .from(i + 1, 12)
-            .take_while(|(_, t)| t.starts_with(&" ".repeat(depth + 4)) || t.starts_with("panic: ") || t.starts_with('\t'))
+            .take_while(|(_, t)| {
+                t.starts_with(&" ".repeat(depth + 4)) || t.starts_with("panic: ") || t.starts_with('\t')
+            })
             .collect();
         if body.first().is_some_and(|(_, t)| t.trim_start().starts_with("--- ")) {
             continue; // a parent of the failed subtest
@@ -24,7 +26,13 @@ pub(crate) fn go_tests(view: &View<'_>) -> Option<Reading> {
         let panic = body.iter().find(|(_, t)| t.starts_with("panic: "));
         match (place, panic) {
             (Some(at), None) => {
-                reading.push(FailureKind::TestAssert, &found[1], &at[3], view.position(&at[1], &at[2], "0"), Some((i, end)));
+                reading.push(
+                    FailureKind::TestAssert,
+                    &found[1],
+                    &at[3],
+                    view.position(&at[1], &at[2], "0"),
+                    Some((i, end)),
+                );
             }
             (_, panic) => {
                 let message = panic.map_or("failed", |(_, t)| *t);
@@ -67,7 +75,13 @@ pub(crate) fn ruby_tests(view: &View<'_>) -> Option<Reading> {
         let line = found.get(2).map_or("0", |m| m.as_str());
         let head = view.all().find(|(_, t)| pattern!(r"^\s+\d+\) ").is_match(t) && t.ends_with(&found[3]));
         let shown = head.map_or((i, i), |(at, _)| {
-            (at, view.from(at + 1, 12).take_while(|(_, t)| !t.trim_start().starts_with("# ")).last().map_or(at, |(e, _)| e))
+            (
+                at,
+                view.from(at + 1, 12)
+                    .take_while(|(_, t)| !t.trim_start().starts_with("# "))
+                    .last()
+                    .map_or(at, |(e, _)| e),
+            )
         });
         let message = head.and_then(|(at, _)| {
             view.from(at + 1, 6).map(|(_, t)| t.trim()).find(|t| !t.is_empty() && !t.starts_with("Failure/Error"))
@@ -82,10 +96,21 @@ pub(crate) fn ruby_tests(view: &View<'_>) -> Option<Reading> {
 pub(crate) fn linker(view: &View<'_>) -> Option<Reading> {
     let mut reading = Reading::new("ld", Signal::ToolLine);
     for (i, text) in view.all() {
-        if let Some(found) = text.contains("undefined reference").then(|| pattern!(r"(?:^|[\s/])([\w./-]+\.\w+):(?:(\d+)|\([^)]*\)): (undefined reference to [`'].+')").captures(text)).flatten() {
+        if let Some(found) = text
+            .contains("undefined reference")
+            .then(|| {
+                pattern!(r"(?:^|[\s/])([\w./-]+\.\w+):(?:(\d+)|\([^)]*\)): (undefined reference to [`'].+')")
+                    .captures(text)
+            })
+            .flatten()
+        {
             let line = found.get(2).map_or("0", |m| m.as_str());
             reading.push(FailureKind::Compile, "", &found[3], view.position(&found[1], line, "0"), Some((i, i)));
-        } else if let Some(found) = pattern!(r"(?:ld(?:\.\w+)?|lld|linker): (?:error: )?((?:cannot find|undefined symbol|unable to find library) .+)$").captures(text) {
+        } else if let Some(found) = pattern!(
+            r"(?:ld(?:\.\w+)?|lld|linker): (?:error: )?((?:cannot find|undefined symbol|unable to find library) .+)$"
+        )
+        .captures(text)
+        {
             reading.push(FailureKind::Compile, "", &found[1], None, Some((i, i)));
         }
     }
@@ -104,8 +129,15 @@ pub(crate) fn cmake(view: &View<'_>) -> Option<Reading> {
         let missing = lost.iter().any(|word| message.contains(word) || text.contains(word));
         let kind = if missing { FailureKind::Dependency } else { FailureKind::ConfigCi };
         let position = at.as_ref().and_then(|at| view.position(&at[1], &at[2], "0"));
-        let end = view.from(i + 1, 8).take_while(|(_, t)| t.is_empty() || t.starts_with(' ')).last().map_or(i, |(e, _)| e);
-        reading.push(kind, at.as_ref().map_or("", |at| at.get(3).map_or("", |m| m.as_str())), &message, position, Some((i, end)));
+        let end =
+            view.from(i + 1, 8).take_while(|(_, t)| t.is_empty() || t.starts_with(' ')).last().map_or(i, |(e, _)| e);
+        reading.push(
+            kind,
+            at.as_ref().map_or("", |at| at.get(3).map_or("", |m| m.as_str())),
+            &message,
+            position,
+            Some((i, end)),
+        );
     }
     reading.some()
 }

@@ -58,18 +58,27 @@ fn summary(line: &str) -> Option<(TestCounts, bool)> {
     if line.starts_with("test result: ") || line.trim_start().starts_with("Summary [") {
         return Some((words(line), true));
     }
-    if pattern!(r"^(?:=+ )?(?:\d+ (?:failed|passed|skipped|deselected|xfailed|xpassed|warnings?|errors?)(?:, |,? ))+in [\d.]+").is_match(line) {
+    if pattern!(
+        r"^(?:=+ )?(?:\d+ (?:failed|passed|skipped|deselected|xfailed|xpassed|warnings?|errors?)(?:, |,? ))+in [\d.]+"
+    )
+    .is_match(line)
+    {
         return Some((words(line), true));
     }
     // jest: `Tests: 1 failed, 2 passed, 3 total`; vitest: `Tests  1 failed | 2 passed (3)`
     if pattern!(r"^\s*Tests:? +\d+ (?:failed|passed|skipped|todo)").is_match(line) {
         return Some((words(line), true));
     }
-    if let Some(found) = pattern!(r"Tests run: (\d+), Failures: (\d+), Errors: (\d+)(?:, Skipped: (\d+))?").captures(line) {
+    if let Some(found) =
+        pattern!(r"Tests run: (\d+), Failures: (\d+), Errors: (\d+)(?:, Skipped: (\d+))?").captures(line)
+    {
         let at = |n: usize| found.get(n).and_then(|m| m.as_str().parse::<u32>().ok()).unwrap_or(0);
         let (failed, skipped) = (at(2).saturating_add(at(3)), at(4));
         // Surefire repeats the sum of its classes at the end; the largest is the sum, so each replaces.
-        return Some((TestCounts { passed: at(1).saturating_sub(failed).saturating_sub(skipped), failed, skipped }, false));
+        return Some((
+            TestCounts { passed: at(1).saturating_sub(failed).saturating_sub(skipped), failed, skipped },
+            false,
+        ));
     }
     if let Some(found) = pattern!(r"^(\d+) examples?, (\d+) failures?(?:, (\d+) pending)?").captures(line) {
         let at = |n: usize| found.get(n).and_then(|m| m.as_str().parse::<u32>().ok()).unwrap_or(0);
@@ -81,8 +90,10 @@ fn summary(line: &str) -> Option<(TestCounts, bool)> {
 
 /// One count a line: node's `# pass 3` and `ℹ pass 3`, mocha's `  3 passing (4ms)`.
 fn node_and_mocha(line: &str) -> Option<TestCounts> {
-    let found = pattern!(r"^(?:#|ℹ) (pass|fail|cancelled|skipped|todo) (\d+)$|^\s+(\d+) (passing|failing|pending)(?: \([\w.]+\))?$")
-        .captures(line)?;
+    let found = pattern!(
+        r"^(?:#|ℹ) (pass|fail|cancelled|skipped|todo) (\d+)$|^\s+(\d+) (passing|failing|pending)(?: \([\w.]+\))?$"
+    )
+    .captures(line)?;
     let word = found.get(1).or(found.get(4))?.as_str();
     let n: u32 = found.get(2).or(found.get(3))?.as_str().parse().ok()?;
     let none = TestCounts::default();
@@ -120,7 +131,10 @@ mod tests {
             assert_eq!(counts, expected, "{log}");
         };
         check("test result: FAILED. 1 passed; 2 failed; 3 ignored; 0 measured; 0 filtered out", Some((1, 2, 3)));
-        check("test result: ok. 1 passed; 0 failed; 0 ignored\ntest result: ok. 4 passed; 0 failed; 1 ignored", Some((5, 0, 1)));
+        check(
+            "test result: ok. 1 passed; 0 failed; 0 ignored\ntest result: ok. 4 passed; 0 failed; 1 ignored",
+            Some((5, 0, 1)),
+        );
         check("     Summary [   0.005s] 3 tests run: 1 passed, 2 failed, 1 skipped", Some((1, 2, 1)));
         check("==================== 2 failed, 1 passed, 1 skipped in 0.02s ====================", Some((1, 2, 1)));
         check("1 error in 0.16s", Some((0, 1, 0)));

@@ -28,9 +28,10 @@ fn would_change(view: &View<'_>, index: usize, text: &str) -> Option<(&'static s
         let at = pattern!(r"^\s*--> (.+?):\d+:\d+$").captures(view.text(index + 1))?;
         return Some(("ruff format", at[1].to_owned()));
     }
-    if let Some(found) = text.ends_with("sorted and/or formatted.").then(|| {
-        pattern!(r"^ERROR: (.+?) Imports are incorrectly sorted and/or formatted\.$").captures(text)
-    }) {
+    if let Some(found) = text
+        .ends_with("sorted and/or formatted.")
+        .then(|| pattern!(r"^ERROR: (.+?) Imports are incorrectly sorted and/or formatted\.$").captures(text))
+    {
         return Some(("isort", found?[1].to_owned()));
     }
     if let Some(file) = text.strip_prefix("[warn] ") {

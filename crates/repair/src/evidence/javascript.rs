@@ -23,7 +23,8 @@ pub(crate) fn tap(view: &View<'_>) -> Option<Reading> {
         if block.iter().any(|t| t.contains("subtestsFailed")) {
             continue;
         }
-        let value = |key: &str| block.iter().position(|t| t.starts_with(key)).map(|at| (at, block[at][key.len()..].trim()));
+        let value =
+            |key: &str| block.iter().position(|t| t.starts_with(key)).map(|at| (at, block[at][key.len()..].trim()));
         let message = match value("error:") {
             Some((at, "|-" | "|" | ">-")) => folded(&block[at + 1..]),
             Some((_, text)) => text.trim_matches(['"', '\'']).to_owned(),
@@ -77,7 +78,8 @@ pub(crate) fn jest(view: &View<'_>) -> Option<Reading> {
             continue;
         }
         let (message, position, end) = body(view, i + 1);
-        let asserted = message.contains("expect(") || message.contains("AssertionError") || message.starts_with("expected ");
+        let asserted =
+            message.contains("expect(") || message.contains("AssertionError") || message.starts_with("expected ");
         let (kind, hint) = kind(&message, asserted);
         reading.hints.extend(hint);
         reading.push(kind, &head[1], &message, position, Some((i, end)));
@@ -114,7 +116,8 @@ fn body(view: &View<'_>, start: usize) -> (String, Option<Position>, usize) {
         if text.starts_with('●') || pattern!(r"^(?:\d+\) |FAIL |Test Suites:|⎯)").is_match(text) && i > start + 1 {
             break;
         }
-        if let Some(at) = pattern!(r"(?:^at .*?\(?|^❯ (?:.* )?)((?:file://)?[^\s()]+):(\d+):(\d+)\)?$").captures(text) {
+        if let Some(at) = pattern!(r"(?:^at .*?\(?|^❯ (?:.* )?)((?:file://)?[^\s()]+):(\d+):(\d+)\)?$").captures(text)
+        {
             if view.ours(&at[1]) {
                 return (message, view.position(&at[1], &at[2], &at[3]), i);
             }
@@ -133,7 +136,9 @@ fn body(view: &View<'_>, start: usize) -> (String, Option<Position>, usize) {
 pub(crate) fn stopped(view: &View<'_>) -> Option<Reading> {
     let mut reading = Reading::new("node", Signal::ToolLine);
     for (i, text) in view.all().filter(|(_, text)| text.contains("Error")) {
-        let Some(found) = pattern!(r"^(?:Uncaught )?((?:[A-Z]\w*)?Error(?: \[\w+\])?): (.+)$").captures(text) else { continue };
+        let Some(found) = pattern!(r"^(?:Uncaught )?((?:[A-Z]\w*)?Error(?: \[\w+\])?): (.+)$").captures(text) else {
+            continue;
+        };
         let stack = view.from(i + 1, 12).find(|(_, t)| t.trim_start().starts_with("at "));
         let Some((end, _)) = stack else { continue };
         let at = view.from(i + 1, 20).filter_map(|(_, t)| pattern!(r"\(?([^\s()]+):(\d+):(\d+)\)?$").captures(t));
@@ -141,7 +146,13 @@ pub(crate) fn stopped(view: &View<'_>) -> Option<Reading> {
         let (kind, hint) = kind(&found[2], found[1].starts_with("AssertionError"));
         let kind = if found[1].starts_with("SyntaxError") { FailureKind::Compile } else { kind };
         reading.hints.extend(hint);
-        reading.push(kind, &found[1], &found[2], at.and_then(|at| view.position(&at[1], &at[2], &at[3])), Some((i, end)));
+        reading.push(
+            kind,
+            &found[1],
+            &found[2],
+            at.and_then(|at| view.position(&at[1], &at[2], &at[3])),
+            Some((i, end)),
+        );
     }
     reading.findings.truncate(1);
     reading.some()
@@ -153,8 +164,12 @@ fn place(view: &View<'_>, text: &str) -> Option<Position> {
 }
 
 fn kind(message: &str, asserted: bool) -> (FailureKind, Option<Hint>) {
-    let missing = pattern!(r#"(?:Cannot find (?:module|package)|Failed to resolve import|Cannot resolve module) ['"]([^'"./][^'"]*)['"]"#);
-    if let Some(found) = missing.captures(message).filter(|found| !found[1].starts_with("file:") && !found[1].starts_with("@/")) {
+    let missing = pattern!(
+        r#"(?:Cannot find (?:module|package)|Failed to resolve import|Cannot resolve module) ['"]([^'"./][^'"]*)['"]"#
+    );
+    if let Some(found) =
+        missing.captures(message).filter(|found| !found[1].starts_with("file:") && !found[1].starts_with("@/"))
+    {
         let hint = Hint::MissingModule { ecosystem: "node".into(), module: node_package(&found[1]) };
         return (FailureKind::Dependency, Some(hint));
     }

@@ -23,43 +23,69 @@ const FORMS: &[Form] = &[
         tool: "tsc",
         kind: FailureKind::Typecheck,
         word: "error",
-        pattern: || pattern!(r"^(?P<file>[^\s(:][^(:]*)[(:](?P<line>\d+)[,:](?P<col>\d+)\)?(?: -|:) error (?P<rule>TS\d+): (?P<msg>.+)$"),
+        pattern: || {
+            pattern!(
+                r"^(?P<file>[^\s(:][^(:]*)[(:](?P<line>\d+)[,:](?P<col>\d+)\)?(?: -|:) error (?P<rule>TS\d+): (?P<msg>.+)$"
+            )
+        },
     },
     Form {
         tool: "ruff",
         kind: FailureKind::Lint,
         word: ":",
-        pattern: || pattern!(r"^(?P<file>[^\s:][^:]*\.pyi?):(?P<line>\d+):(?P<col>\d+): (?P<rule>[A-Z]{1,4}\d{3,4}|invalid-syntax:?)(?P<fix> \[\*\])?:? (?P<msg>.+)$"),
+        pattern: || {
+            pattern!(
+                r"^(?P<file>[^\s:][^:]*\.pyi?):(?P<line>\d+):(?P<col>\d+): (?P<rule>[A-Z]{1,4}\d{3,4}|invalid-syntax:?)(?P<fix> \[\*\])?:? (?P<msg>.+)$"
+            )
+        },
     },
     Form {
         tool: "pylint",
         kind: FailureKind::Lint,
         word: "(",
-        pattern: || pattern!(r"^(?P<file>[^\s:][^:]*\.py):(?P<line>\d+):(?P<col>\d+): [CRWEF]\d{4}: (?P<msg>.+) \((?P<rule>[\w-]+)\)$"),
+        pattern: || {
+            pattern!(
+                r"^(?P<file>[^\s:][^:]*\.py):(?P<line>\d+):(?P<col>\d+): [CRWEF]\d{4}: (?P<msg>.+) \((?P<rule>[\w-]+)\)$"
+            )
+        },
     },
     Form {
         tool: "mypy",
         kind: FailureKind::Typecheck,
         word: ": error: ",
-        pattern: || pattern!(r"^(?P<file>[^\s:][^:]*\.pyi?):(?P<line>\d+)(?::(?P<col>\d+))?: error: (?P<msg>.+?)(?:  \[(?P<rule>[\w-]+)\])?$"),
+        pattern: || {
+            pattern!(
+                r"^(?P<file>[^\s:][^:]*\.pyi?):(?P<line>\d+)(?::(?P<col>\d+))?: error: (?P<msg>.+?)(?:  \[(?P<rule>[\w-]+)\])?$"
+            )
+        },
     },
     Form {
         tool: "pyflakes",
         kind: FailureKind::Lint,
         word: ".py:",
-        pattern: || pattern!(r"^(?P<file>[^\s:][^:]*\.py):(?P<line>\d+):(?P<col>\d+):? (?P<msg>(?:'.+' imported but unused|undefined name '.+'|local variable '.+' is assigned to but never used).*)$"),
+        pattern: || {
+            pattern!(
+                r"^(?P<file>[^\s:][^:]*\.py):(?P<line>\d+):(?P<col>\d+):? (?P<msg>(?:'.+' imported but unused|undefined name '.+'|local variable '.+' is assigned to but never used).*)$"
+            )
+        },
     },
     Form {
         tool: "cc",
         kind: FailureKind::Compile,
         word: "error: ",
-        pattern: || pattern!(r"^(?P<file>[^\s:][^:]*\.(?:c|cc|cpp|cxx|h|hh|hpp|hxx|m|mm|cu|inl|ipp|S|l|y)):(?P<line>\d+)(?::(?P<col>\d+))?: (?:fatal )?error: (?P<msg>.+?)(?: \[(?P<rule>-W[\w=+-]+|[a-z]+-[a-z0-9.,-]+)\])?$"),
+        pattern: || {
+            pattern!(
+                r"^(?P<file>[^\s:][^:]*\.(?:c|cc|cpp|cxx|h|hh|hpp|hxx|m|mm|cu|inl|ipp|S|l|y)):(?P<line>\d+)(?::(?P<col>\d+))?: (?:fatal )?error: (?P<msg>.+?)(?: \[(?P<rule>-W[\w=+-]+|[a-z]+-[a-z0-9.,-]+)\])?$"
+            )
+        },
     },
     Form {
         tool: "golangci-lint",
         kind: FailureKind::Lint,
         word: ".go:",
-        pattern: || pattern!(r"^(?P<file>[^\s:][^:]*\.go):(?P<line>\d+):(?P<col>\d+): (?P<msg>.+) \((?P<rule>[a-z][\w]+)\)$"),
+        pattern: || {
+            pattern!(r"^(?P<file>[^\s:][^:]*\.go):(?P<line>\d+):(?P<col>\d+): (?P<msg>.+) \((?P<rule>[a-z][\w]+)\)$")
+        },
     },
     Form {
         tool: "go",
@@ -71,13 +97,21 @@ const FORMS: &[Form] = &[
         tool: "javac",
         kind: FailureKind::Compile,
         word: "java:",
-        pattern: || pattern!(r"^(?:\[ERROR\] |e: |\[javac\] )?(?:\s*)(?P<file>[^\s:][^:]*\.(?:java|kt|scala)):\[?(?P<line>\d+)(?:,(?P<col>\d+))?\]?:? (?:error: |\[error\] )?(?P<msg>.+)$"),
+        pattern: || {
+            pattern!(
+                r"^(?:\[ERROR\] |e: |\[javac\] )?(?:\s*)(?P<file>[^\s:][^:]*\.(?:java|kt|scala)):\[?(?P<line>\d+)(?:,(?P<col>\d+))?\]?:? (?:error: |\[error\] )?(?P<msg>.+)$"
+            )
+        },
     },
     Form {
         tool: "msbuild",
         kind: FailureKind::Compile,
         word: ": error ",
-        pattern: || pattern!(r"^\s*(?P<file>[^\s(][^(]*)\((?P<line>\d+),(?P<col>\d+)[^)]*\): error (?P<rule>[A-Z]+\d+): (?P<msg>.+?)(?: \[.*\])?$"),
+        pattern: || {
+            pattern!(
+                r"^\s*(?P<file>[^\s(][^(]*)\((?P<line>\d+),(?P<col>\d+)[^)]*\): error (?P<rule>[A-Z]+\d+): (?P<msg>.+?)(?: \[.*\])?$"
+            )
+        },
     },
     Form {
         tool: "php",
@@ -89,7 +123,11 @@ const FORMS: &[Form] = &[
         tool: "shellcheck",
         kind: FailureKind::Lint,
         word: "[SC",
-        pattern: || pattern!(r"^(?P<file>[^\s:][^:]*):(?P<line>\d+):(?P<col>\d+): (?:error|warning|note): (?P<msg>.+) \[(?P<rule>SC\d+)\]$"),
+        pattern: || {
+            pattern!(
+                r"^(?P<file>[^\s:][^:]*):(?P<line>\d+):(?P<col>\d+): (?:error|warning|note): (?P<msg>.+) \[(?P<rule>SC\d+)\]$"
+            )
+        },
     },
 ];
 
@@ -158,11 +196,13 @@ fn missing_module(tool: &str, message: &str) -> Option<Hint> {
             ("node", node_package(&found[1]))
         }
         "mypy" => {
-            let found = pattern!(r#"Cannot find implementation or library stub for module named "([\w.]+)""#).captures(message)?;
+            let found = pattern!(r#"Cannot find implementation or library stub for module named "([\w.]+)""#)
+                .captures(message)?;
             ("python", found[1].split('.').next().unwrap_or_default().to_owned())
         }
         "go" => {
-            let found = pattern!(r"no required module provides package ([^\s;:]+)|cannot find package .([^\s;:]+). ").captures(message)?;
+            let found = pattern!(r"no required module provides package ([^\s;:]+)|cannot find package .([^\s;:]+). ")
+                .captures(message)?;
             ("go", found.get(1).or(found.get(2))?.as_str().to_owned())
         }
         _ => return None,
@@ -187,11 +227,17 @@ pub(crate) fn ruff_full(view: &View<'_>) -> Option<Reading> {
     for (i, text) in view.all().filter(|(_, text)| text.trim_start().starts_with("--> ") && text.contains(".py")) {
         let Some(at) = pattern!(r"^\s*--> (.+\.pyi?):(\d+):(\d+)$").captures(text) else { continue };
         let head = view.text(i.wrapping_sub(1));
-        let Some(head) = pattern!(r"^([A-Z]{1,4}\d{3,4}|invalid-syntax):?( \[\*\])? (.+)$").captures(head) else { continue };
+        let Some(head) = pattern!(r"^([A-Z]{1,4}\d{3,4}|invalid-syntax):?( \[\*\])? (.+)$").captures(head) else {
+            continue;
+        };
         if head.get(2).is_some() {
             reading.hints.insert(Hint::MachineApplicable { tool: "ruff".into() });
         }
-        let kind = if head[1].starts_with("invalid") || head[1].starts_with("E9") { FailureKind::Compile } else { FailureKind::Lint };
+        let kind = if head[1].starts_with("invalid") || head[1].starts_with("E9") {
+            FailureKind::Compile
+        } else {
+            FailureKind::Lint
+        };
         let end = view.from(i, 8).take_while(|(_, t)| !t.is_empty()).last().map_or(i, |(e, _)| e);
         reading.push(kind, &head[1], &head[3], view.position(&at[1], &at[2], &at[3]), Some((i - 1, end)));
     }
@@ -205,7 +251,11 @@ pub(crate) fn eslint(view: &View<'_>) -> Option<Reading> {
     for (i, text) in view.all() {
         if !text.starts_with(' ') {
             file = text;
-        } else if let Some(found) = text.contains("error").then(|| pattern!(r"^\s+(\d+):(\d+)\s+error\s+(.+?)(?:\s{2,}(\S+))?$").captures(text)).flatten() {
+        } else if let Some(found) = text
+            .contains("error")
+            .then(|| pattern!(r"^\s+(\d+):(\d+)\s+error\s+(.+?)(?:\s{2,}(\S+))?$").captures(text))
+            .flatten()
+        {
             let rule = found.get(4).map_or("", |m| m.as_str());
             let kind = match rule {
                 "" if found[3].starts_with("Parsing error") => FailureKind::Compile,
@@ -224,7 +274,10 @@ pub(crate) fn eslint(view: &View<'_>) -> Option<Reading> {
 pub(crate) fn pyright(view: &View<'_>) -> Option<Reading> {
     let mut reading = Reading::new("pyright", Signal::ToolLine);
     for (i, text) in view.all().filter(|(_, text)| text.contains(" - error: ")) {
-        let Some(found) = pattern!(r"^\s*(\S+\.pyi?):(\d+):(\d+) - error: (.+?)(?: \((report\w+)\))?$").captures(text) else { continue };
+        let Some(found) = pattern!(r"^\s*(\S+\.pyi?):(\d+):(\d+) - error: (.+?)(?: \((report\w+)\))?$").captures(text)
+        else {
+            continue;
+        };
         let next = view.text(i + 1);
         let rule = found.get(5).map(|m| m.as_str().to_owned()).or_else(|| {
             pattern!(r"\((report\w+)\)$").captures(next).filter(|_| next.starts_with("    ")).map(|c| c[1].to_owned())

@@ -65,7 +65,8 @@ fn json_lines(view: &View<'_>, stdout: &str) -> Option<Reading> {
         } else if line.contains(r#""severity""#) && line.contains(r#""file""#) {
             let Ok(value) = serde_json::from_str::<Value>(line) else { continue };
             if text(&value, "/severity") == "error" {
-                let position = view.position(text(&value, "/file"), &number(&value, "/line"), &number(&value, "/column"));
+                let position =
+                    view.position(text(&value, "/file"), &number(&value, "/line"), &number(&value, "/column"));
                 mypy.push(FailureKind::Typecheck, text(&value, "/code"), text(&value, "/message"), position, None);
             }
         } else if line.contains(r#""Action":"fail""#) {
@@ -148,7 +149,8 @@ fn pyright(view: &View<'_>, document: &Value) -> Option<Reading> {
     let mut reading = Reading::new("pyright", Signal::MachineOutput);
     for item in document.get("generalDiagnostics")?.as_array()?.iter().filter(|i| text(i, "/severity") == "error") {
         // Lines and columns of pyright's JSON count from 0.
-        let one_based = |path| item.pointer(path).and_then(Value::as_u64).map_or(0, |n| n.saturating_add(1)).to_string();
+        let one_based =
+            |path| item.pointer(path).and_then(Value::as_u64).map_or(0, |n| n.saturating_add(1)).to_string();
         let position =
             view.position(text(item, "/file"), &one_based("/range/start/line"), &one_based("/range/start/character"));
         reading.push(FailureKind::Typecheck, text(item, "/rule"), text(item, "/message"), position, None);
@@ -162,7 +164,8 @@ fn jest(view: &View<'_>, document: &Value) -> Option<Reading> {
         let tests = file.get("assertionResults").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         let path = text(file, "/name");
         for test in tests.iter().filter(|test| text(test, "/status") == "failed") {
-            let message = super::view::clean(text(test, "/failureMessages/0").lines().next().unwrap_or("")).into_owned();
+            let message =
+                super::view::clean(text(test, "/failureMessages/0").lines().next().unwrap_or("")).into_owned();
             let asserted = message.contains("expect(") || message.contains("AssertionError");
             let kind = if asserted { FailureKind::TestAssert } else { FailureKind::TestError };
             let position = view.position(path, &number(test, "/location/line"), &number(test, "/location/column"));

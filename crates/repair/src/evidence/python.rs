@@ -24,12 +24,15 @@ pub(crate) fn pytest(view: &View<'_>) -> Option<Reading> {
     let sections = sections(view);
     let mut reading = Reading::new("pytest", Signal::ToolLine);
     for (i, text) in view.all().filter(|(_, t)| t.starts_with("FAILED ") || t.starts_with("ERROR ")) {
-        let Some(found) = pattern!(r"^(FAILED|ERROR) (\S+?\.py(?:::.+?)?)(?: - (.*))?$").captures(text) else { continue };
+        let Some(found) = pattern!(r"^(FAILED|ERROR) (\S+?\.py(?:::.+?)?)(?: - (.*))?$").captures(text) else {
+            continue;
+        };
         let (id, file) = (view.path(&found[2]), found[2].split("::").next().unwrap_or_default());
         let test = found[2].split("::").skip(1).collect::<Vec<_>>().join(".");
         let collecting = format!("ERROR collecting {file}");
         let section = sections.get(test.as_str()).or_else(|| sections.get(collecting.as_str()));
-        let message = section.and_then(|s| s.message.as_deref()).or(found.get(3).map(|m| m.as_str())).unwrap_or("failed");
+        let message =
+            section.and_then(|s| s.message.as_deref()).or(found.get(3).map(|m| m.as_str())).unwrap_or("failed");
         let position = section.and_then(|s| s.position.clone()).or_else(|| view.position(file, "0", "0"));
         let (kind, hint) = error_kind(message);
         reading.hints.extend(hint);
@@ -53,7 +56,9 @@ fn sections(view: &View<'_>) -> BTreeMap<String, Section> {
     for (i, text) in view.all() {
         if text.starts_with("===") {
             name = None;
-        } else if let Some(head) = text.starts_with("__").then(|| pattern!(r"^_{2,} (.+?) _{2,}$").captures(text)).flatten() {
+        } else if let Some(head) =
+            text.starts_with("__").then(|| pattern!(r"^_{2,} (.+?) _{2,}$").captures(text)).flatten()
+        {
             name = Some(head[1].to_owned());
             found.entry(head[1].to_owned()).or_insert_with(|| Section { shown: (i, i), ..Section::default() });
         }
@@ -61,7 +66,8 @@ fn sections(view: &View<'_>) -> BTreeMap<String, Section> {
         if let Some(message) = text.strip_prefix("E  ") {
             let message = message.trim();
             let better = pattern!(r"^(?:\w+\.)*\w*(?:Error|Exception|Failed|Exit|Interrupt)\b").is_match(message);
-            if section.message.is_none() || (better && section.message.as_deref().is_some_and(|m| !m.contains("Error"))) {
+            if section.message.is_none() || (better && section.message.as_deref().is_some_and(|m| !m.contains("Error")))
+            {
                 section.message = Some(message.to_owned());
                 section.shown = (i.saturating_sub(4).max(section.shown.0), i);
             }
@@ -84,7 +90,8 @@ pub(crate) fn unittest(view: &View<'_>) -> Option<Reading> {
             continue;
         }
         let (message, position, end) = traceback(view, i + 1);
-        let id = if found[3].ends_with(&found[2]) { found[3].to_owned() } else { format!("{}.{}", &found[3], &found[2]) };
+        let id =
+            if found[3].ends_with(&found[2]) { found[3].to_owned() } else { format!("{}.{}", &found[3], &found[2]) };
         let (mut kind, hint) = error_kind(&message);
         if &found[1] == "FAIL" {
             kind = FailureKind::TestAssert;
@@ -98,7 +105,8 @@ pub(crate) fn unittest(view: &View<'_>) -> Option<Reading> {
 /// A program that ended in a traceback or a syntax error.
 pub(crate) fn tracebacks(view: &View<'_>) -> Option<Reading> {
     let mut reading = Reading::new("python", Signal::ToolLine);
-    let tests = view.all().any(|(_, t)| t.starts_with("FAIL: ") || t.starts_with("FAILED (") || t.starts_with("FAILED "));
+    let tests =
+        view.all().any(|(_, t)| t.starts_with("FAIL: ") || t.starts_with("FAILED (") || t.starts_with("FAILED "));
     if tests {
         return None;
     }
@@ -125,11 +133,16 @@ fn traceback(view: &View<'_>, start: usize) -> (String, Option<Position>, usize)
     let mut last = start;
     for (i, text) in view.from(start, TRACEBACK_LINES_MAX) {
         last = i;
-        if let Some(at) = text.contains("File \"").then(|| pattern!(r#"^\s*File "(.+?)", line (\d+)"#).captures(text)).flatten() {
+        if let Some(at) =
+            text.contains("File \"").then(|| pattern!(r#"^\s*File "(.+?)", line (\d+)"#).captures(text)).flatten()
+        {
             if view.ours(&at[1]) {
                 position = view.position(&at[1], &at[2], "0");
             }
-        } else if pattern!(r"^(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Warning|Failure|Iteration)?(?::|$)").is_match(text)
+        } else if pattern!(
+            r"^(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Warning|Failure|Iteration)?(?::|$)"
+        )
+        .is_match(text)
             && !text.starts_with("Traceback")
         {
             return (text.to_owned(), position, i);
@@ -144,7 +157,8 @@ pub(crate) fn error_kind(message: &str) -> (FailureKind, Option<Hint>) {
         let module = found[1].split('.').next().unwrap_or_default().to_owned();
         return (FailureKind::Dependency, Some(Hint::MissingModule { ecosystem: "python".into(), module }));
     }
-    let kind = if message.starts_with("assert") || message.contains("AssertionError") || message.starts_with("Failed: ") {
+    let kind = if message.starts_with("assert") || message.contains("AssertionError") || message.starts_with("Failed: ")
+    {
         FailureKind::TestAssert
     } else if pattern!(r"^(?:SyntaxError|IndentationError|TabError)\b").is_match(message) {
         FailureKind::Compile

@@ -66,7 +66,11 @@ impl Reading {
 
     /// The kind of the whole: the gravest of its findings, because what does not compile explains what does not pass.
     pub(crate) fn kind(&self) -> FailureKind {
-        self.findings.iter().map(|f| f.diagnostic.kind).min_by_key(|kind| gravity(*kind)).unwrap_or(FailureKind::Unknown)
+        self.findings
+            .iter()
+            .map(|f| f.diagnostic.kind)
+            .min_by_key(|kind| gravity(*kind))
+            .unwrap_or(FailureKind::Unknown)
     }
 }
 

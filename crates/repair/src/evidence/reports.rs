@@ -52,7 +52,8 @@ fn read_junit(view: &View<'_>, content: &str, reading: &mut Reading) {
             Ok(Event::End(tag)) if tag.local_name().as_ref() == b"testcase" => {
                 let done = std::mem::take(&mut case);
                 if let Some((kind, message)) = done.outcome {
-                    let position = (!done.file.is_empty()).then(|| view.position(&done.file, &done.line, "0")).flatten();
+                    let position =
+                        (!done.file.is_empty()).then(|| view.position(&done.file, &done.line, "0")).flatten();
                     reading.push(kind, &done.id, &message, position, None);
                 }
             }

@@ -45,13 +45,13 @@ fn kind<'t>(
     if lint {
         return (if rule.starts_with("rustdoc::") { FailureKind::Docs } else { FailureKind::Lint }, None);
     }
-    let unlinked = |text: &str| pattern!(r"unlinked crate `(\w+)`|can't find crate for `(\w+)`").captures(text).map(|c| {
-        c.get(1).or(c.get(2)).map_or(String::new(), |m| m.as_str().to_owned())
-    });
+    let unlinked = |text: &str| {
+        pattern!(r"unlinked crate `(\w+)`|can't find crate for `(\w+)`")
+            .captures(text)
+            .map(|c| c.get(1).or(c.get(2)).map_or(String::new(), |m| m.as_str().to_owned()))
+    };
     match unlinked(message).or_else(|| block.into_iter().find_map(unlinked)) {
-        Some(module) => {
-            (FailureKind::Dependency, Some(Hint::MissingModule { ecosystem: "cargo".into(), module }))
-        }
+        Some(module) => (FailureKind::Dependency, Some(Hint::MissingModule { ecosystem: "cargo".into(), module })),
         None => (FailureKind::Compile, None),
     }
 }
@@ -108,7 +108,10 @@ pub(crate) fn tests(view: &View<'_>) -> Option<Reading> {
 
 fn failed_test(text: &str) -> Option<&str> {
     if text.ends_with(" ... FAILED") {
-        return text.strip_prefix("test ")?.strip_suffix(" ... FAILED").map(|name| name.trim_end_matches(" - should panic"));
+        return text
+            .strip_prefix("test ")?
+            .strip_suffix(" ... FAILED")
+            .map(|name| name.trim_end_matches(" - should panic"));
     }
     if !text.contains("FAIL [") && !text.contains("SIGABRT [") && !text.contains("TIMEOUT [") {
         return None;

@@ -45,7 +45,11 @@ fn format(tool: &str, all: &[&Diagnostic]) -> String {
     files.dedup();
     let count = files.len();
     files.truncate(NAMES_MAX);
-    if count == 0 { String::new() } else { format!("{tool} would change {}{}", files.join(", "), more(count, files.len())) }
+    if count == 0 {
+        String::new()
+    } else {
+        format!("{tool} would change {}{}", files.join(", "), more(count, files.len()))
+    }
 }
 
 fn first_and_rest(of_kind: &[&Diagnostic], all: usize) -> String {
@@ -59,9 +63,10 @@ fn more(all: usize, named: usize) -> String {
 }
 
 fn nothing_said(view: &View<'_>) -> String {
-    let last = view.observed.detail.or_else(|| {
-        view.lines.iter().rev().map(|line| line.text.as_ref()).find(|text| !text.trim().is_empty())
-    });
+    let last = view
+        .observed
+        .detail
+        .or_else(|| view.lines.iter().rev().map(|line| line.text.as_ref()).find(|text| !text.trim().is_empty()));
     let command = cut(&view.command, 80);
     match last {
         Some(last) => format!("`{command}` failed ({}): {}", view.observed.exit, last.trim()),

@@ -151,7 +151,8 @@ pub(crate) fn clean(line: &str) -> Cow<'_, str> {
         return Cow::Borrowed(line);
     }
     // CSI, OSC, character-set selection, and any other two-character escape.
-    let codes = pattern!(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[()][A-Za-z0-9]|[^\[\]()])|\x1b|\x08");
+    let codes =
+        pattern!(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[()][A-Za-z0-9]|[^\[\]()])|\x1b|\x08");
     Cow::Owned(codes.replace_all(line, "").trim_end().to_owned())
 }
 
