@@ -5,11 +5,9 @@
 //! network. Edits and commands are data; the engine carries them out, verifies them by running the step again and
 //! drops what does not verify. That is why a strategy may guess, and why it must never touch a file itself.
 
-mod pattern;
-
 pub mod evidence;
 pub mod gate;
-
+mod pattern;
 pub mod strategy;
 
 pub use evidence::{Observed, classify, fingerprint, test_counts};

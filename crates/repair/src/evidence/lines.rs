@@ -216,9 +216,10 @@ pub(crate) fn node_package(import: &str) -> String {
     import.split('/').take(parts).collect::<Vec<_>>().join("/")
 }
 
-/// Lines below a diagnostic that belong to it: the source and its marks, indented.
+/// Lines below a diagnostic that belong to it: the source and its marks, indented, and notes.
 fn block_end(view: &View<'_>, start: usize) -> usize {
-    view.from(start + 1, 3).take_while(|(_, text)| text.starts_with([' ', '\t'])).last().map_or(start, |(i, _)| i)
+    let belongs = |text: &str| text.starts_with([' ', '\t']) || text.contains(": note: ");
+    view.from(start + 1, 8).take_while(|(_, text)| belongs(text)).last().map_or(start, |(i, _)| i)
 }
 
 /// ruff's full form: `F401 [*] message` and, on the next line, ` --> file:1:8`.

@@ -12,6 +12,7 @@ use regex::{Regex, RegexSet};
 use super::exit;
 use super::reading::Reading;
 use super::view::View;
+use crate::pattern::pattern;
 use FailureKind as K;
 use Hinted as H;
 use Signal as S;
@@ -499,12 +500,24 @@ pub(crate) fn read(view: &View<'_>) -> Vec<Reading> {
         let Some(n) = SET.matches(text).into_iter().next() else { continue };
         let (tool, kind, signal, hinted, _) = PHRASES[n];
         let kind = kind.or_else(|| exit::stage_kind(view.observed.step.stage)).unwrap_or(FailureKind::Unknown);
-        let name = EACH[n].captures(text).and_then(|found| found.get(1)).map(|m| m.as_str().to_owned());
+        let found = EACH[n].captures(text);
+        let name = found.as_ref().and_then(|found| found.get(1)).map(|m| m.as_str().to_owned());
+        let start = found.filter(|_| tool == "curl").map_or(0, |found| found.get_match().start());
         let reading = readings[n].get_or_insert_with(|| Reading::new(tool, signal));
         reading.hints.extend(hint(hinted, name));
-        reading.push(kind, "", text, None, Some((i, i)));
+        reading.push(kind, "", &message(&text[start..], view.text(i + 1)), None, Some((i, i)));
     }
     readings.into_iter().flatten().collect()
+}
+
+/// The sentence without the tool's mark; a bare code of npm with the line that explains it.
+fn message(text: &str, next: &str) -> String {
+    let mark = pattern!(r"^(?:npm (?:ERR!|error) (?:code )?|error: |ERROR: |fatal: )");
+    let text = mark.replace(text, "");
+    if pattern!(r"^E[A-Z0-9]+$").is_match(&text) {
+        return format!("{text}: {}", mark.replace(next, ""));
+    }
+    text.into_owned()
 }
 
 fn hint(hinted: Hinted, name: Option<String>) -> Option<Hint> {

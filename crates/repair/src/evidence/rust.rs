@@ -16,7 +16,8 @@ pub(crate) fn diagnostics(view: &View<'_>) -> Option<Reading> {
     let mut reading = Reading::new(if view.command.contains("clippy") { "clippy" } else { "rustc" }, Signal::ToolLine);
     for (start, text) in view.all().filter(|(_, text)| text.starts_with("error")) {
         let Some(head) = pattern!(r"^error(?:\[(E\d{4}|[\w:]+)\])?: (.+)$").captures(text) else { continue };
-        let end = view.from(start + 1, BLOCK_LINES_MAX).find(|(_, t)| t.is_empty()).map_or(start, |(i, _)| i - 1);
+        let block = view.from(start + 1, BLOCK_LINES_MAX).take_while(|(_, t)| !t.is_empty());
+        let end = block.last().map_or(start, |(i, _)| i);
         let block = || view.from(start + 1, end - start);
         let arrow = block().find_map(|(_, t)| pattern!(r"^\s*--> (.+?):(\d+):(\d+)$").captures(t));
         let Some(arrow) = arrow else { continue };

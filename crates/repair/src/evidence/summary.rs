@@ -17,13 +17,15 @@ pub(crate) fn summary(view: &View<'_>, kind: FailureKind, deciding: Option<&Read
             reading.findings.iter().map(|finding| &finding.diagnostic).filter(|d| d.kind == kind).collect();
         let all: Vec<&Diagnostic> = reading.findings.iter().map(|finding| &finding.diagnostic).collect();
         match kind {
-            FailureKind::TestAssert | FailureKind::TestError if all.iter().any(|d| !d.rule.is_empty()) => tests(&all),
+            FailureKind::TestAssert | FailureKind::TestError if all.iter().any(|d| !d.rule.is_empty()) => {
+                let others = all.iter().copied().filter(|d| d.kind != kind);
+                tests(&of_kind.iter().copied().chain(others).collect::<Vec<_>>())
+            }
             FailureKind::Format => format(&reading.tool, &of_kind),
             _ => first_and_rest(&of_kind, all.len()),
         }
     });
     let sentence = match said.filter(|sentence| !sentence.is_empty()) {
-        Some(sentence) if view.observed.exit.success() => sentence,
         Some(sentence) => sentence,
         None => nothing_said(view),
     };

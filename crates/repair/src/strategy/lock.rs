@@ -6,7 +6,9 @@ use mb_core::workflow::{Network, StepSpec};
 use super::{Command, Files, Proposal};
 
 /// Ecosystem, lock file, and the commands worth trying, the most careful first.
-const REFRESHES: &[(&str, &str, &[(&str, Network)])] = &[
+type Refresh = (&'static str, &'static str, &'static [(&'static str, Network)]);
+
+const REFRESHES: &[Refresh] = &[
     (
         "cargo",
         "Cargo.lock",

@@ -104,7 +104,7 @@ pub fn strategies(failure: &Failure, step: &StepSpec) -> Vec<Strategy> {
     let fixers = step.fixers.iter().filter(|fixer| fits(&fixer.kinds));
     found.extend(fixers.map(|fixer| Strategy::Fixer { fixer: fixer.name.clone() }));
     let rustc = |tool: &str| matches!(tool, "rustc" | "clippy");
-    if matches!(failure.kind, K::Lint | K::Compile) && failure.diagnostics.iter().any(|d| rustc(&d.tool)) {
+    if matches!(failure.kind, K::Lint | K::Compile | K::Dependency) && failure.diagnostics.iter().any(|d| rustc(&d.tool)) {
         found.push(Strategy::RustcSuggestions);
     }
     if stale {
@@ -113,8 +113,8 @@ pub fn strategies(failure: &Failure, step: &StepSpec) -> Vec<Strategy> {
     if missing {
         found.push(Strategy::MissingDependency);
     }
-    let editable = matches!(failure.kind, K::Lint | K::Compile | K::Typecheck | K::TestError | K::TestAssert);
-    if editable && failure.diagnostics.iter().any(|d| d.position.is_some()) {
+    let editable = |kind| matches!(kind, K::Lint | K::Compile | K::Typecheck | K::TestError | K::TestAssert);
+    if failure.diagnostics.iter().any(|d| d.position.is_some() && editable(d.kind)) {
         found.push(Strategy::DiagnosticEdit);
     }
     found
