@@ -79,8 +79,7 @@ fn header(line: &str, files: &mut Vec<FileDiff>) {
         return;
     }
     // A difference without git's own header starts a file with `---`.
-    if line.starts_with("--- ")
-        && files.last().is_none_or(|file| !file.new.is_empty() && file.lines().next().is_some())
+    if line.starts_with("--- ") && files.last().is_none_or(|file| !file.new.is_empty() && file.lines().next().is_some())
     {
         files.push(FileDiff::default());
     }

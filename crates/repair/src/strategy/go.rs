@@ -20,7 +20,9 @@ pub(crate) fn changes(failure: &Failure, files: &dyn Files) -> Vec<Change> {
         let number = position.line as usize;
         let message = &diagnostic.message;
         let Some(line) = line_of(&text, position.line) else { continue };
-        if pattern!(r#"^"([^"]+)" imported and not used"#).is_match(message) && line.contains('"') {
+        if pattern!(r#"^(?:"[^"]+" imported and not used|imported and not used: ")"#).is_match(message)
+            && line.contains('"')
+        {
             let title = format!("remove the unused import {}", line.trim());
             changes.push(Change::new(title, &position.file, LineChange::Remove { line: number }));
         } else if let Some(found) =

@@ -78,8 +78,8 @@ fn python_module(module: &str, step: &StepSpec, files: &dyn Files) -> Vec<Propos
     let install = Command::new(&format!("python3 -m pip install {name}"), &step.dir, Network::Full);
     let normal = |text: &str| text.to_lowercase().replace(['_', '.'], "-");
     let declared = |text: &str| {
-        let names = pattern!(r"[A-Za-z][\w.-]*");
-        names.find_iter(text).any(|found| normal(found.as_str()) == normal(&name))
+        let names = pattern!(r#"(?m)(?:^|["'])([A-Za-z][\w.-]*)"#);
+        names.captures_iter(text).any(|found| normal(&found[1]) == normal(&name))
     };
     for file in ["pyproject.toml", "requirements.txt", "requirements-dev.txt", "requirements/base.txt"] {
         let Some((path, text)) = nearest(file, step, files) else { continue };

@@ -103,15 +103,17 @@ pub fn strategies(failure: &Failure, step: &StepSpec) -> Vec<Strategy> {
     let fits = |kinds: &std::collections::BTreeSet<K>| kinds.is_empty() || kinds.contains(&failure.kind);
     let fixers = step.fixers.iter().filter(|fixer| fits(&fixer.kinds));
     found.extend(fixers.map(|fixer| Strategy::Fixer { fixer: fixer.name.clone() }));
-    let rustc = |tool: &str| matches!(tool, "rustc" | "clippy");
-    if matches!(failure.kind, K::Lint | K::Compile | K::Dependency) && failure.diagnostics.iter().any(|d| rustc(&d.tool)) {
-        found.push(Strategy::RustcSuggestions);
-    }
     if stale {
         found.push(Strategy::LockFile);
     }
     if missing {
         found.push(Strategy::MissingDependency);
+    }
+    let rustc = |tool: &str| matches!(tool, "rustc" | "clippy");
+    if matches!(failure.kind, K::Lint | K::Compile | K::Dependency)
+        && failure.diagnostics.iter().any(|d| rustc(&d.tool))
+    {
+        found.push(Strategy::RustcSuggestions);
     }
     let editable = |kind| matches!(kind, K::Lint | K::Compile | K::Typecheck | K::TestError | K::TestAssert);
     if failure.diagnostics.iter().any(|d| d.position.is_some() && editable(d.kind)) {

@@ -1,5 +1,7 @@
 //! Edits that a Python diagnostic describes: an unused import goes, a missing import comes, a misspelt name is set right.
 
+use std::collections::BTreeMap;
+
 use mb_core::failure::{Diagnostic, Failure};
 
 use super::Files;
@@ -88,6 +90,90 @@ const MODULES: &[&str] = &[
     "zlib",
 ];
 
+/// Other modules of the standard library; they are not dependencies.
+const RARER_MODULES: &[&str] = &[
+    "__future__",
+    "array",
+    "atexit",
+    "binascii",
+    "builtins",
+    "bz2",
+    "calendar",
+    "cmath",
+    "cmd",
+    "code",
+    "codecs",
+    "colorsys",
+    "concurrent",
+    "contextvars",
+    "cProfile",
+    "curses",
+    "dbm",
+    "dis",
+    "distutils",
+    "doctest",
+    "email",
+    "errno",
+    "faulthandler",
+    "fcntl",
+    "fileinput",
+    "filecmp",
+    "ftplib",
+    "gettext",
+    "graphlib",
+    "grp",
+    "imaplib",
+    "imp",
+    "ipaddress",
+    "keyword",
+    "linecache",
+    "locale",
+    "lzma",
+    "mailbox",
+    "marshal",
+    "mmap",
+    "netrc",
+    "numbers",
+    "pdb",
+    "pkgutil",
+    "poplib",
+    "posixpath",
+    "profile",
+    "pstats",
+    "pty",
+    "pwd",
+    "readline",
+    "reprlib",
+    "resource",
+    "runpy",
+    "sched",
+    "selectors",
+    "shelve",
+    "site",
+    "smtplib",
+    "socketserver",
+    "symtable",
+    "sysconfig",
+    "syslog",
+    "tarfile",
+    "termios",
+    "tkinter",
+    "token",
+    "tokenize",
+    "tomllib",
+    "trace",
+    "tty",
+    "turtle",
+    "venv",
+    "wave",
+    "webbrowser",
+    "winreg",
+    "wsgiref",
+    "zipapp",
+    "zipimport",
+    "zoneinfo",
+];
+
 /// Names that are nearly always imported from one place.
 const NAMES: &[(&str, &str)] = &[
     ("Any", "typing"),
@@ -124,22 +210,29 @@ const NAMES: &[(&str, &str)] = &[
 
 /// Whether a top-level module belongs to the standard library (as far as this table knows).
 pub(crate) fn is_standard(module: &str) -> bool {
-    MODULES.contains(&module)
-        || ["__future__", "builtins", "distutils", "imp", "tkinter", "tomllib", "zoneinfo"].contains(&module)
+    MODULES.contains(&module) || RARER_MODULES.contains(&module)
 }
 
 pub(crate) fn changes(failure: &Failure, files: &dyn Files) -> Vec<Change> {
     let python = |d: &&Diagnostic| d.position.as_ref().is_some_and(|p| p.file.ends_with(".py"));
-    failure.diagnostics.iter().filter(python).filter_map(|d| change(d, files)).collect()
+    let diagnostics = || failure.diagnostics.iter().filter(python);
+    // Names that leave one line leave it together: the line is rewritten once.
+    let mut unused: BTreeMap<(&str, u32), Vec<String>> = BTreeMap::new();
+    for diagnostic in diagnostics() {
+        let (Some(position), Some(name)) = (&diagnostic.position, unused_import(diagnostic)) else { continue };
+        unused.entry((position.file.as_str(), position.line)).or_default().push(name);
+    }
+    let removed = unused.iter().filter_map(|((file, line), names)| {
+        let change = without_imports(&files.read(file)?, *line, names)?;
+        let noun = if names.len() == 1 { "import" } else { "imports" };
+        Some(Change::new(format!("remove the unused {noun} {}", names.join(", ")), file, change))
+    });
+    removed.chain(diagnostics().filter_map(|d| change(d, files))).collect()
 }
 
 fn change(diagnostic: &Diagnostic, files: &dyn Files) -> Option<Change> {
     let position = diagnostic.position.as_ref()?;
     let text = files.read(&position.file)?;
-    if let Some(name) = unused_import(diagnostic) {
-        let change = without_import(&text, position.line, &name)?;
-        return Some(Change::new(format!("remove the unused import {name}"), &position.file, change));
-    }
     if let Some((old, new)) = did_you_mean(&diagnostic.message) {
         let line = replace_word(line_of(&text, position.line)?, position.column, &old, &new)?;
         let change = LineChange::Replace { line: position.line as usize, text: line };
@@ -164,29 +257,25 @@ fn unused_import(diagnostic: &Diagnostic) -> Option<String> {
     Some(found.get(1).or(found.get(2))?.as_str().to_owned())
 }
 
-/// The line without one imported name; only single lines, what spans several is left to better tools.
-fn without_import(text: &str, line: u32, name: &str) -> Option<LineChange> {
+/// The line without imported names; only single lines, what spans several is left to better tools.
+fn without_imports(text: &str, line: u32, unused: &[String]) -> Option<LineChange> {
     let number = line as usize;
     let source = line_of(text, line)?;
     let code = source.trim();
-    let remove = |_: ()| match alone_in_block(text, number) {
-        true => LineChange::Replace {
-            line: number,
-            text: format!("{}pass", &source[..source.len() - source.trim_start().len()]),
-        },
-        false => LineChange::Remove { line: number },
-    };
-    if names(name, code.trim_end_matches(',').trim()) && (code.ends_with(',') || !code.contains(' ')) {
+    let gone = |item: &str| unused.iter().any(|name| names(name, item));
+    if gone(code.trim_end_matches(',').trim()) && (code.ends_with(',') || !code.contains(' ')) {
         return Some(LineChange::Remove { line: number }); // a line of its own inside parentheses
     }
     let clause = pattern!(r"^(\s*(?:from\s+\S+\s+)?import\s+)\(?([\w.\s,]+?)\)?\s*(#.*)?$").captures(source)?;
     let items: Vec<&str> = clause[2].split(',').map(str::trim).filter(|item| !item.is_empty()).collect();
-    let kept: Vec<&str> = items.iter().copied().filter(|item| !names(name, item)).collect();
-    if kept.len() == items.len() || code.ends_with('(') || code.contains(';') {
+    let kept: Vec<&str> = items.iter().copied().filter(|item| !gone(item)).collect();
+    if kept.len() == items.len() {
         return None;
     }
     if kept.is_empty() {
-        return Some(remove(()));
+        let indent = &source[..source.len() - source.trim_start().len()];
+        let pass = LineChange::Replace { line: number, text: format!("{indent}pass") };
+        return Some(if alone_in_block(text, number) { pass } else { LineChange::Remove { line: number } });
     }
     let comment = clause.get(3).map_or(String::new(), |m| format!("  {}", m.as_str()));
     Some(LineChange::Replace { line: number, text: format!("{}{}{comment}", &clause[1], kept.join(", ")) })
@@ -252,8 +341,8 @@ mod tests {
 
     #[test]
     fn one_name_leaves_an_import_and_the_rest_stays() {
-        let check = |text: &str, line, name, expected: Option<&str>| {
-            let got = without_import(text, line, name).map(|change| match change {
+        let check = |text: &str, line, name: &str, expected: Option<&str>| {
+            let got = without_imports(text, line, &[name.to_owned()]).map(|change| match change {
                 LineChange::Replace { text, .. } => text,
                 other => format!("{other:?}"),
             });

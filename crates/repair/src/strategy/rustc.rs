@@ -26,10 +26,11 @@ struct Splice {
 /// Splices that belong together: all of them or none.
 type Solution = Vec<Splice>;
 
-/// Proposals from the output of `cargo check|clippy --message-format=json`: one for each rule, machine-applicable rules
-/// first, then those that may be incorrect. Paths in the JSON are taken as relative to the project root.
+/// Proposals from the output of `cargo check|clippy --message-format=json`: all sure ones together, then all, then each
+/// rule alone, machine-applicable ones before those that may be incorrect. Paths in the JSON are taken as relative to the
+/// project root.
 pub fn rustc_suggestions(json: &str, files: &dyn Files) -> Vec<Proposal> {
-    let mut rules: BTreeMap<(bool, String), Vec<Solution>> = BTreeMap::new();
+    let mut rules = Rules::new();
     for line in json.lines().filter(|line| line.contains(r#""compiler-message""#)).take(LINES_MAX) {
         let Ok(value) = serde_json::from_str::<Value>(line) else { continue };
         let Some(message) = value.get("message") else { continue };
@@ -44,8 +45,32 @@ pub fn rustc_suggestions(json: &str, files: &dyn Files) -> Vec<Proposal> {
             }
         }
     }
-    let proposals = rules.iter().filter_map(|((unsure, rule), solutions)| proposal(*unsure, rule, solutions, files));
-    proposals.take(PROPOSALS_MAX).collect()
+    let sure: Vec<(&str, &Solution)> = named(&rules).filter(|(unsure, ..)| !unsure).map(|(_, r, s)| (r, s)).collect();
+    let all: Vec<(&str, &Solution)> = named(&rules).map(|(_, r, s)| (r, s)).collect();
+    let several = |list: &[(&str, &Solution)]| list.iter().any(|(rule, _)| *rule != list[0].0);
+    let mut proposals = Vec::new();
+    // Several rules pass only together; when one of them is bad, each is still tried alone.
+    if several(&sure) {
+        proposals.extend(proposal("of several rules", &sure, files));
+    }
+    if all.len() > sure.len() && several(&all) {
+        proposals.extend(proposal("of several rules that may be incorrect", &all, files));
+    }
+    for ((unsure, rule), solutions) in &rules {
+        let doubt = if *unsure { " that may be incorrect" } else { "" };
+        let about = if rule.is_empty() { "of the compiler".to_owned() } else { format!("for `{rule}`") };
+        let solutions: Vec<(&str, &Solution)> = solutions.iter().map(|s| (rule.as_str(), s)).collect();
+        proposals.extend(proposal(&format!("{about}{doubt}"), &solutions, files));
+    }
+    proposals.truncate(PROPOSALS_MAX);
+    proposals
+}
+
+/// Solutions by whether they are unsure, and rule.
+type Rules = BTreeMap<(bool, String), Vec<Solution>>;
+
+fn named(rules: &Rules) -> impl Iterator<Item = (bool, &str, &Solution)> {
+    rules.iter().flat_map(|((unsure, rule), list)| list.iter().map(|solution| (*unsure, rule.as_str(), solution)))
 }
 
 /// The solutions of one message: its spans together, or each alone where they are alternatives for the same place.
@@ -90,12 +115,12 @@ fn clash(a: &Splice, b: &Splice) -> bool {
     a.file == b.file && a != b && ((a.start < b.end && b.start < a.end) || a.start == b.start)
 }
 
-fn proposal(unsure: bool, rule: &str, solutions: &[Solution], files: &dyn Files) -> Option<Proposal> {
+fn proposal(about: &str, solutions: &[(&str, &Solution)], files: &dyn Files) -> Option<Proposal> {
     let mut chosen: BTreeSet<&Splice> = BTreeSet::new();
     let mut count = 0;
-    for solution in solutions {
+    for (_, solution) in solutions {
         if solution.iter().all(|new| chosen.iter().all(|old| !clash(old, new))) {
-            chosen.extend(solution);
+            chosen.extend(*solution);
             count += 1;
         }
     }
@@ -105,11 +130,7 @@ fn proposal(unsure: bool, rule: &str, solutions: &[Solution], files: &dyn Files)
     }
     let edits: Option<Vec<Edit>> = by_file.into_iter().map(|(file, splices)| edited(file, &splices, files)).collect();
     let noun = if count == 1 { "suggestion" } else { "suggestions" };
-    let doubt = if unsure { " that may be incorrect" } else { "" };
-    let rule = if rule.is_empty() { "of the compiler".to_owned() } else { format!("for `{rule}`") };
-    edits
-        .filter(|edits| !edits.is_empty())
-        .map(|edits| Proposal::edits(format!("apply {count} {noun} {rule}{doubt}"), edits))
+    edits.filter(|edits| !edits.is_empty()).map(|edits| Proposal::edits(format!("apply {count} {noun} {about}"), edits))
 }
 
 /// The file with the splices, which are sorted and disjoint; none when they do not fit the text.

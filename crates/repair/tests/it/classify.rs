@@ -18,15 +18,28 @@ fn check(stage: S, command: &str, fixtures: &[&str], expected: Expect) {
 }
 
 #[test]
-fn rust() {
-    check(S::Test, "cargo test", &["cargo_test"], expect![[r#"
+fn cargo_test() {
+    check(
+        S::Test,
+        "cargo test",
+        &["cargo_test"],
+        expect![[r#"
         cargo_test: test_assert by tool_line of cargo test: 2 tests failed: tests::adds (assertion `left == right` failed, left: 3, right: 4), tests::panics (index out of bounds: the len is 0 but the index is 0)
           test_assert src/lib.rs:12:17 [tests::adds] assertion `left == right` failed, left: 3, right: 4
           test_error src/lib.rs:16:54 [tests::panics] index out of bounds: the len is 0 but the index is 0
           tests: 1 passed, 2 failed, 0 skipped
           lines: 32 33 59 60 61 62
-    "#]]);
-    check(S::Lint, "cargo clippy -- -D warnings", &["clippy_text", "clippy_json"], expect![[r#"
+    "#]],
+    );
+}
+
+#[test]
+fn clippy_text() {
+    check(
+        S::Lint,
+        "cargo clippy -- -D warnings",
+        &["clippy_text", "clippy_json"],
+        expect![[r#"
         clippy_text: lint by tool_line of clippy: unused import: `std::collections::HashMap` (src/lib.rs:1:5) and 2 more
           lint src/lib.rs:1:5 [unused_imports] unused import: `std::collections::HashMap`
           lint src/lib.rs:4:9 [unused_variables] unused variable: `unused`
@@ -39,14 +52,32 @@ fn rust() {
           lint src/lib.rs:5:5 [clippy::needless_return] unneeded `return` statement
           MachineApplicable { tool: "rustc" }
           lines: 1 2 3 4
-    "#]]);
-    check(S::Format, "cargo fmt --check", &["rustfmt"], expect![[r#"
+    "#]],
+    );
+}
+
+#[test]
+fn rustfmt() {
+    check(
+        S::Format,
+        "cargo fmt --check",
+        &["rustfmt"],
+        expect![[r#"
         rustfmt: format by tool_line of rustfmt: rustfmt would change src/lib.rs
           format src/lib.rs:9 [] would be reformatted
           MachineApplicable { tool: "rustfmt" }
           lines: 1 2 3 4 5 6 7 8 9 10 11 12
-    "#]]);
-    check(S::Build, "cargo check", &["rustc_text", "rustc_json"], expect![[r#"
+    "#]],
+    );
+}
+
+#[test]
+fn rustc_text() {
+    check(
+        S::Build,
+        "cargo check",
+        &["rustc_text", "rustc_json"],
+        expect![[r#"
         rustc_text: dependency by tool_line of rustc: unresolved import `serde` (src/lib.rs:1:5) and 3 more
           dependency src/lib.rs:1:5 [E0432] unresolved import `serde`
           compile src/lib.rs:4:18 [E0308] mismatched types
@@ -62,8 +93,17 @@ fn rust() {
           compile src/lib.rs:4:39 [E0433] cannot find type `Strng` in this scope
           MissingModule { ecosystem: "cargo", module: "serde" }
           lines: 1 2 3 4 5 6 7
-    "#]]);
-    check(S::Build, "cargo check", &["cargo_dep", "cargo_locked", "cargo_manifest", "cargo_nocmd"], expect![[r#"
+    "#]],
+    );
+}
+
+#[test]
+fn cargo_dep() {
+    check(
+        S::Build,
+        "cargo check",
+        &["cargo_dep", "cargo_locked", "cargo_manifest", "cargo_nocmd"],
+        expect![[r#"
         cargo_dep: dependency by tool_line of cargo: failed to select a version for the requirement `serde = "^99"`
           dependency - [] failed to select a version for the requirement `serde = "^99"`
           lines: 1
@@ -78,12 +118,17 @@ fn rust() {
           toolchain_missing - [] no such command: `nextestt`
           MissingTool { tool: "nextestt" }
           lines: 1
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
-fn python() {
-    check(S::Test, "python -m pytest", &["pytest", "pytest_collect", "pytest_syntax", "no_module"], expect![[r#"
+fn pytest() {
+    check(
+        S::Test,
+        "python -m pytest",
+        &["pytest", "pytest_collect", "pytest_syntax", "no_module"],
+        expect![[r#"
         pytest: test_assert by tool_line of pytest: 2 tests failed: tests/test_a.py::test_add (AssertionError: assert '3' == 4), tests/test_a.py::test_boom (KeyError: 'k')
           test_assert tests/test_a.py:5 [tests/test_a.py::test_add] AssertionError: assert '3' == 4
           test_error tests/test_a.py:8 [tests/test_a.py::test_boom] KeyError: 'k'
@@ -102,15 +147,33 @@ fn python() {
           toolchain_missing - [] /venv/bin/python: No module named nosuch
           MissingTool { tool: "nosuch" }
           lines: 1
-    "#]]);
-    check(S::Test, "python ut.py", &["unittest"], expect![[r#"
+    "#]],
+    );
+}
+
+#[test]
+fn unittest() {
+    check(
+        S::Test,
+        "python ut.py",
+        &["unittest"],
+        expect![[r#"
         unittest: test_assert by tool_line of unittest: 2 tests failed: __main__.T.test_fail (AssertionError: 2 != 3), __main__.T.test_err (KeyError: 'k')
           test_assert ut.py:3 [__main__.T.test_fail] AssertionError: 2 != 3
           test_error ut.py:4 [__main__.T.test_err] KeyError: 'k'
           tests: 1 passed, 2 failed, 0 skipped
           lines: 3 4 5 6 7 8 9 12 13 14 15 16 17 18
-    "#]]);
-    check(S::Lint, "ruff check .", &["ruff", "ruff_concise", "ruff_json"], expect![[r#"
+    "#]],
+    );
+}
+
+#[test]
+fn ruff() {
+    check(
+        S::Lint,
+        "ruff check .",
+        &["ruff", "ruff_concise", "ruff_json"],
+        expect![[r#"
         ruff: lint by tool_line of ruff: Import block is un-sorted or un-formatted (app.py:1:1) and 5 more
           lint app.py:1:1 [I001] Import block is un-sorted or un-formatted
           lint app.py:1:8 [F401] `os` imported but unused
@@ -132,16 +195,34 @@ fn python() {
           lint app.py:2:13 [F401] `json` imported but unused
           MachineApplicable { tool: "ruff" }
           lines: 185 186 187 188 189 190 191 192 193 194 195 196
-    "#]]);
-    check(S::Lint, "flake8", &["flake8"], expect![[r#"
+    "#]],
+    );
+}
+
+#[test]
+fn flake8() {
+    check(
+        S::Lint,
+        "flake8",
+        &["flake8"],
+        expect![[r#"
         flake8: lint by tool_line of flake8: 'os' imported but unused (app.py:1:1) and 11 more
           lint app.py:1:1 [F401] 'os' imported but unused
           lint app.py:2:1 [F401] 'sys' imported but unused
           lint app.py:2:1 [F401] 'json' imported but unused
           lint app.py:2:11 [E401] multiple imports on one line
           lines: 1 2 3 4 5 6 7 8 9 10 11 12
-    "#]]);
-    check(S::Format, "make fmt", &["ruff_fmt", "black", "isort"], expect![[r#"
+    "#]],
+    );
+}
+
+#[test]
+fn ruff_fmt() {
+    check(
+        S::Format,
+        "make fmt",
+        &["ruff_fmt", "black", "isort"],
+        expect![[r#"
         ruff_fmt: format by tool_line of ruff format: ruff format would change app.py, tests/test_a.py, ut.py
           format app.py [] would be reformatted
           format tests/test_a.py [] would be reformatted
@@ -160,8 +241,17 @@ fn python() {
           format tests/test_a.py [] would be reformatted
           MachineApplicable { tool: "isort" }
           lines: 1 2 3
-    "#]]);
-    check(S::Typecheck, "make types", &["mypy", "pyright"], expect![[r#"
+    "#]],
+    );
+}
+
+#[test]
+fn mypy() {
+    check(
+        S::Typecheck,
+        "make types",
+        &["mypy", "pyright"],
+        expect![[r#"
         mypy: typecheck by tool_line of mypy: Incompatible return value type (got "str", expected "int") (app.py:5)
           typecheck app.py:5 [return-value] Incompatible return value type (got "str", expected "int")
           lines: 1
@@ -169,18 +259,32 @@ fn python() {
           typecheck app.py:5:12 [] Type "str" is not assignable to return type "int"
           typecheck app.py:8:11 [reportUndefinedVariable] "undefined_name" is not defined
           lines: 2 4
-    "#]]);
-    check(S::Build, "pip install -r requirements.txt", &["pip"], expect![[r#"
+    "#]],
+    );
+}
+
+#[test]
+fn pip() {
+    check(
+        S::Build,
+        "pip install -r requirements.txt",
+        &["pip"],
+        expect![[r#"
         pip: dependency by tool_line of pip: Could not find a version that satisfies the requirement nosuchpackage-zzz==99 (from versions: none) and 1 more
           dependency - [] Could not find a version that satisfies the requirement nosuchpackage-zzz==99 (from versions: none)
           dependency - [] No matching distribution found for nosuchpackage-zzz==99
           lines: 2 3
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
-fn javascript() {
-    check(S::Typecheck, "npx tsc --noEmit", &["tsc", "tsc_pretty"], expect![[r#"
+fn tsc() {
+    check(
+        S::Typecheck,
+        "npx tsc --noEmit",
+        &["tsc", "tsc_pretty"],
+        expect![[r#"
         tsc: dependency by tool_line of tsc: Cannot find module 'nosuch' or its corresponding type declarations. (a.ts:3:19) and 3 more
           dependency a.ts:3:19 [TS2307] Cannot find module 'nosuch' or its corresponding type declarations.
           typecheck a.ts:1:14 [TS2322] Type 'string' is not assignable to type 'number'.
@@ -195,8 +299,17 @@ fn javascript() {
           typecheck a.ts:4:26 [TS2304] Cannot find name 'abd'.
           MissingModule { ecosystem: "node", module: "nosuch" }
           lines: 1 6 11 16
-    "#]]);
-    check(S::Lint, "npx eslint .", &["eslint", "eslint_json"], expect![[r#"
+    "#]],
+    );
+}
+
+#[test]
+fn eslint() {
+    check(
+        S::Lint,
+        "npx eslint .",
+        &["eslint", "eslint_json"],
+        expect![[r#"
         eslint: compile by tool_line of eslint: Parsing error: Unexpected token (bad.js:4:1) and 3 more
           compile bad.js:4:1 [] Parsing error: Unexpected token
           lint lint.js:1:7 [no-unused-vars] 'a' is assigned a value but never used
@@ -208,14 +321,32 @@ fn javascript() {
           lint lint.js:2:5 [no-constant-condition] Unexpected constant condition.
           lint lint.js:2:13 [no-undef] 'undef' is not defined.
           lines: 1
-    "#]]);
-    check(S::Format, "npx prettier --check .", &["prettier"], expect![[r#"
+    "#]],
+    );
+}
+
+#[test]
+fn prettier() {
+    check(
+        S::Format,
+        "npx prettier --check .",
+        &["prettier"],
+        expect![[r#"
         prettier: format by tool_line of prettier: prettier would change fmt.js
           format fmt.js [] would be reformatted
           MachineApplicable { tool: "prettier" }
           lines: 2
-    "#]]);
-    check(S::Test, "npm test", &["node_test", "node_spec", "jest", "vitest", "mocha", "node_missing"], expect![[r#"
+    "#]],
+    );
+}
+
+#[test]
+fn node_test() {
+    check(
+        S::Test,
+        "npm test",
+        &["node_test", "node_spec", "jest", "vitest", "mocha", "node_missing"],
+        expect![[r#"
         node_test: test_assert by tool_line of tap: 2 tests failed: adds (Expected values to be strictly equal: 2 !== 3), boom (Cannot read properties of null (reading 'x'))
           test_assert t/a.test.js:2:1 [adds] Expected values to be strictly equal: 2 !== 3
           test_error t/a.test.js:3:1 [boom] Cannot read properties of null (reading 'x')
@@ -242,7 +373,12 @@ fn javascript() {
           dependency r.js:1:1 [Error] Cannot find module 'nosuchmod'
           MissingModule { ecosystem: "node", module: "nosuchmod" }
           lines: 5 6 7 8
-    "#]]);
+    "#]],
+    );
+}
+
+#[test]
+fn npm_script() {
     check(
         S::Build,
         "npm ci",
@@ -274,8 +410,12 @@ fn javascript() {
 }
 
 #[test]
-fn native_code_go_and_shells() {
-    check(S::Build, "make", &["gcc", "gpp", "make_link", "make_notarget", "cmake"], expect![[r#"
+fn gcc() {
+    check(
+        S::Build,
+        "make",
+        &["gcc", "gpp", "make_link", "make_notarget", "cmake"],
+        expect![[r#"
         gcc: compile by tool_line of cc: ‘undefinedv’ undeclared (first use in this function) (a.c:7:5) and 1 more
           compile a.c:7:5 [] ‘undefinedv’ undeclared (first use in this function)
           compile a.c:8:13 [] expected ‘;’ before ‘}’ token
@@ -295,8 +435,17 @@ fn native_code_go_and_shells() {
         cmake: dependency by tool_line of cmake: By not providing "FindNope.cmake" in CMAKE_MODULE_PATH this project has asked CMake to find a package configuration file provided by "Nope", but CMake did not find one. (CMakeLists.txt:3)
           dependency CMakeLists.txt:3 [find_package] By not providing "FindNope.cmake" in CMAKE_MODULE_PATH this project has asked CMake to find a package configuration file provided by "Nope", but CMake did not find one.
           lines: 7 8 9 10 12 13 15
-    "#]]);
-    check(S::Build, "go build ./...", &["go_build", "go_missing"], expect![[r#"
+    "#]],
+    );
+}
+
+#[test]
+fn go_build() {
+    check(
+        S::Build,
+        "go build ./...",
+        &["go_build", "go_missing"],
+        expect![[r#"
         go_build: compile by tool_line of go: imported and not used: "os" (a.go:5:2) and 2 more
           compile a.go:5:2 [] imported and not used: "os"
           compile a.go:9:2 [] x declared but not used
@@ -307,25 +456,61 @@ fn native_code_go_and_shells() {
           dependency - [] b.go:2:8: no required module provides package github.com/pkg/errors; to add it:
           MissingModule { ecosystem: "go", module: "github.com/pkg/errors" }
           lines: 1 2
-    "#]]);
-    check(S::Test, "go test ./...", &["go_test"], expect![[r#"
+    "#]],
+    );
+}
+
+#[test]
+fn go_test() {
+    check(
+        S::Test,
+        "go test ./...",
+        &["go_test"],
+        expect![[r#"
         go_test: test_assert by tool_line of go test: 2 tests failed: TestAdd (Add(1, 2) = 3; want 4), TestBoom (panic: assignment to entry in nil map [recovered])
           test_assert a_test.go:7 [TestAdd] Add(1, 2) = 3; want 4
           test_error - [TestBoom] panic: assignment to entry in nil map [recovered]
           lines: 1 2 3 4 5
-    "#]]);
-    check(S::Lint, "go vet ./...", &["go_vet"], expect![[r#"
+    "#]],
+    );
+}
+
+#[test]
+fn go_vet() {
+    check(
+        S::Lint,
+        "go vet ./...",
+        &["go_vet"],
+        expect![[r#"
         go_vet: lint by tool_line of go: fmt.Printf format %d has arg "s" of wrong type string (b.go:3:12)
           lint b.go:3:12 [] fmt.Printf format %d has arg "s" of wrong type string
           lines: 2
-    "#]]);
-    check(S::Format, "test -z \"$(gofmt -l .)\"", &["gofmt"], expect![[r#"
+    "#]],
+    );
+}
+
+#[test]
+fn gofmt() {
+    check(
+        S::Format,
+        "test -z \"$(gofmt -l .)\"",
+        &["gofmt"],
+        expect![[r#"
         gofmt: format by tool_line of gofmt: gofmt would change a.go
           format a.go [] would be reformatted
           MachineApplicable { tool: "gofmt" }
           lines: 1
-    "#]]);
-    check(S::Custom, "./ci", &["git_dns", "curl_dns", "sh_syntax", "sh_missing", "bash_missing"], expect![[r#"
+    "#]],
+    );
+}
+
+#[test]
+fn git_dns() {
+    check(
+        S::Custom,
+        "./ci",
+        &["git_dns", "curl_dns", "sh_syntax", "sh_missing", "bash_missing"],
+        expect![[r#"
         git_dns: network_infra by tool_line of git: unable to access 'https://nope.invalid/x.git/': Could not resolve host: nope.invalid
           network_infra - [] unable to access 'https://nope.invalid/x.git/': Could not resolve host: nope.invalid
           lines: 2
@@ -343,7 +528,8 @@ fn native_code_go_and_shells() {
           toolchain_missing - [] bash: line 1: frobnicate: command not found
           MissingTool { tool: "frobnicate" }
           lines: 1
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -410,7 +596,8 @@ at x</error></testcase></testsuite></testsuites>"#;
         lint by machine_output of scan: bad (a/b.js:3:4)
           lint a/b.js:3:4 [R1] bad
           lines: 1
-    "#]].assert_eq(&show(sarif));
+    "#]]
+    .assert_eq(&show(sarif));
     assert_eq!(show("<testsuite><testcase name='a'><failure"), show("{"), "broken reports say nothing");
 }
 
@@ -452,11 +639,36 @@ fn what_is_kept_is_bounded_however_much_is_said() {
 /// Pieces that readers look for, mixed with anything.
 fn piece() -> impl Strategy<Value = String> {
     let words = [
-        "error[E0308]: x", " --> src/a.rs:1:2", "test a ... FAILED", "thread 'a' panicked at src/a.rs:1:2:", "FAILED a.py::b - c",
-        "____ a ____", "E   x", "Traceback (most recent call last):", "  File \"a.py\", line 99999999999", "not ok 1 - a", "  ● a › b",
-        "  1 failing", "  1) a", "✖ failing tests:", "test at a:1:1", "--- FAIL: A (0s)", "a.c:1:1: error: é", "CMake Error at a:1 (b):",
-        "{\"reason\":\"compiler-message\",\"message\":{}}", "[{\"filePath\":1}]", "Ran 9 tests in 1s", "FAILED (failures=99)", "\u{1b}[31", "\r",
-        "Retry-After: 999999", "rspec ./a.rb:1 # b", "Diff in a.rs:1:", "[warn] a.js", "help: a", "FAIL a.js > b",
+        "error[E0308]: x",
+        " --> src/a.rs:1:2",
+        "test a ... FAILED",
+        "thread 'a' panicked at src/a.rs:1:2:",
+        "FAILED a.py::b - c",
+        "____ a ____",
+        "E   x",
+        "Traceback (most recent call last):",
+        "  File \"a.py\", line 99999999999",
+        "not ok 1 - a",
+        "  ● a › b",
+        "  1 failing",
+        "  1) a",
+        "✖ failing tests:",
+        "test at a:1:1",
+        "--- FAIL: A (0s)",
+        "a.c:1:1: error: é",
+        "CMake Error at a:1 (b):",
+        "{\"reason\":\"compiler-message\",\"message\":{}}",
+        "[{\"filePath\":1}]",
+        "Ran 9 tests in 1s",
+        "FAILED (failures=99)",
+        "\u{1b}[31",
+        "\r",
+        "Retry-After: 999999",
+        "rspec ./a.rb:1 # b",
+        "Diff in a.rs:1:",
+        "[warn] a.js",
+        "help: a",
+        "FAIL a.js > b",
     ];
     prop_oneof![proptest::sample::select(words.to_vec()).prop_map(str::to_owned), "\\PC{0,40}", any::<String>()]
 }

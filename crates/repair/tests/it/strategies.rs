@@ -27,45 +27,44 @@ fn check(step: &StepSpec, log: &str, files: &[(&str, &str)], expected: Expect) {
 fn python_names_and_imports() {
     let app = "import os\nimport sys, json\ndef add(a: int, b: int) -> int:\n    unused = 1\n    return str(a+b)\n\n\
                def f( x ):\n    print(undefined_name)\n    if x == None: return 1\n";
-    check(&step(S::Lint, "flake8"), &fixture("flake8"), &[("app.py", app)], expect![[r#"
-        diagnostic_edit
-        * remove the unused import os and 2 more
-          app.py:1
-          -import os
-          -import sys, json
-          +import json
-        * remove the unused import os
-          app.py:1
-          -import os
-        * remove the unused import sys
-          app.py:2
-          -import sys, json
-          +import json
-        * remove the unused import json
-          app.py:2
-          -import sys, json
-          +import sys
-    "#]]);
+    check(
+        &step(S::Lint, "flake8"),
+        &fixture("flake8"),
+        &[("app.py", app)],
+        expect![[r#"
+            diagnostic_edit
+            * remove the unused import os and 1 more
+              app.py:1
+              -import os
+              -import sys, json
+            * remove the unused import os
+              app.py:1
+              -import os
+            * remove the unused imports sys, json
+              app.py:2
+              -import sys, json
+        "#]],
+    );
     check(
         &step(S::Lint, "python -m pyflakes ."),
         "a.py:3:7: undefined name 'os'\na.py:4:7: undefined name 'defaultdict'\na.py:1:1: 'sys' imported but unused\n",
         &[("a.py", "import sys\n\nprint(os.sep)\nprint(defaultdict(int))\n")],
         expect![[r#"
             diagnostic_edit
-            * add `import os` and 2 more
+            * remove the unused import sys and 2 more
               a.py:1
               -import sys
               +from collections import defaultdict
               +import os
+            * remove the unused import sys
+              a.py:1
+              -import sys
             * add `import os`
               a.py:1
               +import os
             * add `from collections import defaultdict`
               a.py:1
               +from collections import defaultdict
-            * remove the unused import sys
-              a.py:1
-              -import sys
         "#]],
     );
     check(
@@ -120,17 +119,20 @@ fn rust_from_text() {
         &[
             ("Cargo.toml", "[package]\nname = \"demo\"\n\n[dependencies]\nlog = \"0.4\" # why\ntoml = \"1\"\n"),
             ("Cargo.lock", "[[package]]\nname = \"serde\"\nversion = \"1.0.229\"\n"),
-            ("src/lib.rs", "use serde::Serialize;\n\nfn f() {\n    let x: i32 = \"a\"; undefined_fn(); Strng::new();\n}\n"),
+            (
+                "src/lib.rs",
+                "use serde::Serialize;\n\nfn f() {\n    let x: i32 = \"a\"; undefined_fn(); Strng::new();\n}\n",
+            ),
         ],
         expect![[r#"
-            rustc_suggestions
-            * run `cargo fix --allow-dirty --allow-staged --allow-no-vcs`
-              $ cargo fix --allow-dirty --allow-staged --allow-no-vcs (network none)
             missing_dependency
             * declare `serde = "1.0.229"` in Cargo.toml
               Cargo.toml:6
               +serde = "1.0.229"
               $ cargo update --workspace --offline (network none)
+            rustc_suggestions
+            * run `cargo fix --allow-dirty --allow-staged --allow-no-vcs`
+              $ cargo fix --allow-dirty --allow-staged --allow-no-vcs (network none)
             diagnostic_edit
             * a struct with a similar name exists
               src/lib.rs:4
@@ -146,6 +148,17 @@ fn rust_from_json_rule_by_rule() {
                   #[cfg(test)]\nmod tests {}\n";
     let files = Project::new(&[("src/lib.rs", source)]);
     expect![[r#"
+        * apply 3 suggestions of several rules
+          src/lib.rs:1
+          -use std::collections::HashMap;
+          -
+          -pub fn add(a: i32, b: i32) -> i32 {
+          -    let unused = 1;
+          -    return a + b;
+          +
+          +pub fn add(a: i32, b: i32) -> i32 {
+          +    let _unused = 1;
+          +    a + b
         * apply 1 suggestion for `clippy::needless_return`
           src/lib.rs:5
           -    return a + b;
@@ -157,7 +170,8 @@ fn rust_from_json_rule_by_rule() {
           src/lib.rs:4
           -    let unused = 1;
           +    let _unused = 1;
-    "#]].assert_eq(&proposed(&rustc_suggestions(&fixture("clippy_json"), &files), &files));
+    "#]]
+    .assert_eq(&proposed(&rustc_suggestions(&fixture("clippy_json"), &files), &files));
     let source = "use serde::Serialize;\n\npub fn add(a: i32, b: i32) -> i32 {\n    let x: i32 = \"a\"; undefined_fn(); Strng::new();\n    return a + b;\n}\n";
     let files = Project::new(&[("src/lib.rs", source)]);
     expect![[r#"
@@ -165,7 +179,8 @@ fn rust_from_json_rule_by_rule() {
           src/lib.rs:4
           -    let x: i32 = "a"; undefined_fn(); Strng::new();
           +    let x: i32 = "a"; undefined_fn(); String::new();
-    "#]].assert_eq(&proposed(&rustc_suggestions(&fixture("rustc_json"), &files), &files));
+    "#]]
+    .assert_eq(&proposed(&rustc_suggestions(&fixture("rustc_json"), &files), &files));
     let short = Project::new(&[("src/lib.rs", "x")]);
     assert!(rustc_suggestions(&fixture("clippy_json"), &short).is_empty(), "suggestions for other text are dropped");
     assert!(rustc_suggestions("{\"reason\":\"compiler-message\"}\nnot json", &files).is_empty());
@@ -179,7 +194,10 @@ fn the_command_that_prints_suggestions_follows_the_step() {
         assert_eq!(suggestions_command(&failure, &step).argv.join(" "), expected);
     };
     check("cargo clippy --workspace -- -D warnings", "cargo clippy --message-format=json --workspace -- -Wwarnings");
-    check("cd x && cargo test -p a --features b c", "cargo check --message-format=json --all-targets -p a --features b");
+    check(
+        "cd x && cargo test -p a --features b c",
+        "cargo check --message-format=json --all-targets -p a --features b",
+    );
     check("cargo check --all-targets && cargo fmt", "cargo check --message-format=json --all-targets");
     check("./ci", "cargo check --message-format=json");
     check(
@@ -253,6 +271,21 @@ fn typescript_and_go() {
         )],
         expect![[r#"
             diagnostic_edit
+            * remove the unused import "os" and 1 more
+              a.go:5
+              -	"os"
+              -)
+              -
+              -func Add(a, b int) int {
+              -	x := 1
+              +)
+              +
+              +func Add(a, b int) int {
+              +	x := 1
+              +	_ = x
+            * remove the unused import "os"
+              a.go:5
+              -	"os"
             * mark x as unused
               a.go:10
               +	_ = x
@@ -261,20 +294,28 @@ fn typescript_and_go() {
 }
 
 #[test]
-fn missing_dependencies() {
+fn python_dependencies_are_declared_in_the_manifest_there_is() {
     let python = step(S::Test, "python -m pytest");
     let collect = fixture("pytest_collect");
-    check(&python, &collect, &[("requirements.txt", "# ours\nattrs==23\nzope\n")], expect![[r#"
+    check(
+        &python,
+        &collect,
+        &[("requirements.txt", "# ours\nattrs==23\nzope\n")],
+        expect![[r#"
         missing_dependency
         * declare PyYAML in requirements.txt
           requirements.txt:3
           +PyYAML
           $ python3 -m pip install PyYAML (network full)
-    "#]]);
+    "#]],
+    );
     check(
         &python,
         &collect,
-        &[("pyproject.toml", "[project]\nname = \"x\"\ndependencies = [\n    \"attrs>=1\",\n    \"zope\"\n]\n\n[tool.x]\n")],
+        &[(
+            "pyproject.toml",
+            "[project]\nname = \"x\"\ndependencies = [\n    \"attrs>=1\",\n    \"zope\"\n]\n\n[tool.x]\n",
+        )],
         expect![[r#"
             missing_dependency
             * declare PyYAML in pyproject.toml
@@ -285,52 +326,97 @@ fn missing_dependencies() {
               $ python3 -m pip install PyYAML (network full)
         "#]],
     );
-    check(&python, &collect, &[("pyproject.toml", "[project]\nname = \"x\"\ndependencies = [\"attrs\"]\n")], expect![[r#"
+    check(
+        &python,
+        &collect,
+        &[("pyproject.toml", "[project]\nname = \"x\"\ndependencies = [\"attrs\"]\n")],
+        expect![[r#"
         missing_dependency
         * declare PyYAML in pyproject.toml
           pyproject.toml:3
           -dependencies = ["attrs"]
           +dependencies = ["attrs", "PyYAML"]
           $ python3 -m pip install PyYAML (network full)
-    "#]]);
-    check(&python, &collect, &[("pyproject.toml", "[project]\nname = \"x\"\n\n[tool.y]\n")], expect![[r#"
+    "#]],
+    );
+    check(
+        &python,
+        &collect,
+        &[("pyproject.toml", "[project]\nname = \"x\"\n\n[tool.y]\n")],
+        expect![[r#"
         missing_dependency
         * declare PyYAML in pyproject.toml
           pyproject.toml:3
           +dependencies = ["PyYAML"]
           $ python3 -m pip install PyYAML (network full)
-    "#]]);
-    check(&python, &collect, &[("requirements.txt", "pyyaml\n")], expect![[r#"
+    "#]],
+    );
+}
+
+#[test]
+fn a_declared_python_dependency_is_installed_and_an_own_module_is_none() {
+    let python = step(S::Test, "python -m pytest");
+    let collect = fixture("pytest_collect");
+    check(
+        &python,
+        &collect,
+        &[("requirements.txt", "pyyaml\n")],
+        expect![[r#"
         missing_dependency
         * install PyYAML, which requirements.txt declares
           $ python3 -m pip install PyYAML (network full)
-    "#]]);
-    check(&python, &collect, &[("src/yaml/__init__.py", ""), ("requirements.txt", "a\n")], expect![[r#"
+    "#]],
+    );
+    check(
+        &python,
+        &collect,
+        &[("src/yaml/__init__.py", ""), ("requirements.txt", "a\n")],
+        expect![[r#"
         missing_dependency
-    "#]]);
+    "#]],
+    );
+}
+
+#[test]
+fn node_and_go_dependencies() {
     let node = step(S::Test, "node r.js");
     let missing = fixture("node_missing");
     let package = "{\n  \"name\": \"x\",\n  \"dependencies\": {\n    \"a\": \"1\",\n    \"zod\": \"3\"\n  }\n}\n";
     let lock = "{\"packages\": {\n\"node_modules/nosuchmod\": {\n\"version\": \"2.1.0\"\n}}}";
-    check(&node, &missing, &[("package.json", package), ("package-lock.json", lock)], expect![[r#"
+    check(
+        &node,
+        &missing,
+        &[("package.json", package), ("package-lock.json", lock)],
+        expect![[r#"
         missing_dependency
         * declare nosuchmod 2.1.0 in package.json
           package.json:5
           +    "nosuchmod": "^2.1.0",
           $ npm install --package-lock-only --ignore-scripts --no-audit --no-fund (network full)
-    "#]]);
-    check(&node, &missing, &[("package.json", "{\n  \"name\": \"x\"\n}\n"), ("yarn.lock", "")], expect![[r#"
+    "#]],
+    );
+    check(
+        &node,
+        &missing,
+        &[("package.json", "{\n  \"name\": \"x\"\n}\n"), ("yarn.lock", "")],
+        expect![[r#"
         missing_dependency
         * run `yarn add nosuchmod`
           $ yarn add nosuchmod (network full)
-    "#]]);
-    check(&step(S::Build, "go build ./..."), &fixture("go_missing"), &[], expect![[r#"
+    "#]],
+    );
+    check(
+        &step(S::Build, "go build ./..."),
+        &fixture("go_missing"),
+        &[],
+        expect![[r#"
         missing_dependency
         * run `go mod tidy`
           $ go mod tidy (network full)
         * run `go get github.com/pkg/errors`
           $ go get github.com/pkg/errors (network full)
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -340,46 +426,65 @@ fn a_missing_crate_is_taken_from_the_workspace_first() {
     let source = ("crates/a/src/lib.rs", "use my_util::x;\n");
     let util = ("crates/util/Cargo.toml", "[package]\nname = \"my-util\"\nversion = \"0.1.0\"\n");
     let build = step(S::Build, "cargo build");
-    check(&build, log, &[a, source, util, ("Cargo.toml", "[workspace]\nmembers = [\"crates/*\"]\n")], expect![[r#"
-        rustc_suggestions
-        * run `cargo fix --allow-dirty --allow-staged --allow-no-vcs`
-          $ cargo fix --allow-dirty --allow-staged --allow-no-vcs (network none)
-        missing_dependency
-        * declare `my-util = { path = "../../crates/util" }` in crates/a/Cargo.toml
-          crates/a/Cargo.toml:3
-          +
-          +[dependencies]
-          +my-util = { path = "../../crates/util" }
-          $ cargo update --workspace --offline (network none)
-    "#]]);
+    check(
+        &build,
+        log,
+        &[a, source, util, ("Cargo.toml", "[workspace]\nmembers = [\"crates/*\"]\n")],
+        expect![[r#"
+            missing_dependency
+            * declare `my-util = { path = "../../crates/util" }` in crates/a/Cargo.toml
+              crates/a/Cargo.toml:3
+              +
+              +[dependencies]
+              +my-util = { path = "../../crates/util" }
+              $ cargo update --workspace --offline (network none)
+            rustc_suggestions
+            * run `cargo fix --allow-dirty --allow-staged --allow-no-vcs`
+              $ cargo fix --allow-dirty --allow-staged --allow-no-vcs (network none)
+        "#]],
+    );
     let root = "[workspace]\n\n[workspace.dependencies]\nmy-util = { path = \"crates/util\" }\n";
-    check(&build, log, &[a, source, util, ("Cargo.toml", root)], expect![[r#"
-        rustc_suggestions
-        * run `cargo fix --allow-dirty --allow-staged --allow-no-vcs`
-          $ cargo fix --allow-dirty --allow-staged --allow-no-vcs (network none)
-        missing_dependency
-        * declare `my-util.workspace = true` in crates/a/Cargo.toml
-          crates/a/Cargo.toml:3
-          +
-          +[dependencies]
-          +my-util.workspace = true
-          $ cargo update --workspace --offline (network none)
-    "#]]);
-    check(&build, log, &[a, source, ("Cargo.toml", "[workspace]\n")], expect![[r#"
-        rustc_suggestions
-        * run `cargo fix --allow-dirty --allow-staged --allow-no-vcs`
-          $ cargo fix --allow-dirty --allow-staged --allow-no-vcs (network none)
-        missing_dependency
-        * run `cargo add my_util`
-          $ cargo add my_util (network full)
-        * run `cargo add my-util`
-          $ cargo add my-util (network full)
-    "#]]);
+    check(
+        &build,
+        log,
+        &[a, source, util, ("Cargo.toml", root)],
+        expect![[r#"
+            missing_dependency
+            * declare `my-util.workspace = true` in crates/a/Cargo.toml
+              crates/a/Cargo.toml:3
+              +
+              +[dependencies]
+              +my-util.workspace = true
+              $ cargo update --workspace --offline (network none)
+            rustc_suggestions
+            * run `cargo fix --allow-dirty --allow-staged --allow-no-vcs`
+              $ cargo fix --allow-dirty --allow-staged --allow-no-vcs (network none)
+        "#]],
+    );
+    check(
+        &build,
+        log,
+        &[a, source, ("Cargo.toml", "[workspace]\n")],
+        expect![[r#"
+            missing_dependency
+            * run `cargo add my_util`
+              $ cargo add my_util (network full)
+            * run `cargo add my-util`
+              $ cargo add my-util (network full)
+            rustc_suggestions
+            * run `cargo fix --allow-dirty --allow-staged --allow-no-vcs`
+              $ cargo fix --allow-dirty --allow-staged --allow-no-vcs (network none)
+        "#]],
+    );
 }
 
 #[test]
 fn lock_files() {
-    check(&step(S::Build, "cargo build --locked"), &fixture("cargo_locked"), &[], expect![[r#"
+    check(
+        &step(S::Build, "cargo build --locked"),
+        &fixture("cargo_locked"),
+        &[],
+        expect![[r#"
         lock_file
         * run `cargo update --workspace --offline`
           $ cargo update --workspace --offline (network none)
@@ -387,12 +492,18 @@ fn lock_files() {
           $ cargo update --workspace (network full)
         * run `cargo generate-lockfile`
           $ cargo generate-lockfile (network full)
-    "#]]);
-    check(&step(S::Build, "npm ci"), &fixture("npm_ci_lock"), &[("package-lock.json", "{}")], expect![[r#"
+    "#]],
+    );
+    check(
+        &step(S::Build, "npm ci"),
+        &fixture("npm_ci_lock"),
+        &[("package-lock.json", "{}")],
+        expect![[r#"
         lock_file
         * run `npm install --package-lock-only --ignore-scripts --no-audit --no-fund`
           $ npm install --package-lock-only --ignore-scripts --no-audit --no-fund (network full)
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -412,14 +523,24 @@ fn fixers_and_reruns() {
             network: Network::None,
         },
     ];
-    check(&format, &fixture("rustfmt"), &[], expect![[r#"
+    check(
+        &format,
+        &fixture("rustfmt"),
+        &[],
+        expect![[r#"
         fixer `fmt`
         * run the fixer `fmt`
           $ cargo fmt (network none)
-    "#]]);
-    check(&step(S::Custom, "./ci"), &fixture("git_dns"), &[], expect![[r#"
+    "#]],
+    );
+    check(
+        &step(S::Custom, "./ci"),
+        &fixture("git_dns"),
+        &[],
+        expect![[r#"
         rerun
-    "#]]);
+    "#]],
+    );
     check(&step(S::Custom, "./ci"), &fixture("sh_missing"), &[], expect![[""]]);
     let failure = observe(&format, ExitCause::Code { code: 1 }, "");
     let unknown = Strategy::Fixer { fixer: "no such".into() };
