@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use mb_core::advance::{Illegal, RunEvent};
 use mb_core::attempt::AttemptOutcome;
+use mb_core::event::EventKind;
 use mb_core::id::{RunId, WorkerId};
 use mb_core::repair::RepairOutcome;
 use mb_core::run::{Published, Run};
@@ -86,8 +87,13 @@ pub enum Report {
 /// What came of [`Store::finish`].
 #[derive(Debug, Clone)]
 pub enum Finished {
-    /// The run moved; this is it now.
-    Applied(Box<Run>),
+    /// The run moved.
+    Applied {
+        /// It, as it is now.
+        run: Box<Run>,
+        /// What was written down about it.
+        events: Vec<EventKind>,
+    },
     /// The lease was lost before. Nothing was changed.
     StaleFence,
     /// The run has no use for the report (it is over). Only the task was removed.
@@ -127,9 +133,9 @@ impl Store {
             return Ok(Vec::new());
         }
         let until = now + lease;
-        let asked = leases.iter().map(|lease| {
-            json!({ "run": lease.key.run, "work": lease.key.work.to_string(), "fence": lease.fence.0 })
-        });
+        let asked = leases
+            .iter()
+            .map(|lease| json!({ "run": lease.key.run, "work": lease.key.work.to_string(), "fence": lease.fence.0 }));
         let asked = [Value::array(asked.collect()), Value::time(until)];
         let kept = self.write(async |tx| {
             let rows = tx.rows(sql::TASKS_BEAT, &asked).await?;
@@ -299,7 +305,7 @@ async fn end(
         patches::put(tx, now, turn.run.tenant, patches).await?;
     }
     machine::save(tx, [&*turn]).await?;
-    Ok(Finished::Applied(Box::new(turn.run.clone())))
+    Ok(Finished::Applied { run: Box::new(turn.run.clone()), events: turn.events.clone() })
 }
 
 /// Takes the tasks of these rows, which this transaction holds, from their workers.
