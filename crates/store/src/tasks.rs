@@ -22,7 +22,7 @@ use crate::error::StoreError;
 use crate::machine::{self, Turn};
 use crate::patches::{self, StoredPatch};
 use crate::sql;
-use crate::store::Store;
+use crate::store::{Store, transaction};
 
 /// Tasks of one class taken by one claim at most.
 const CLAIM_MAX: usize = 100;
@@ -121,7 +121,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`], as any other verb.
     pub async fn claim(&self, now: Timestamp, claim: &Claim) -> Result<Vec<Claimed>, StoreError> {
-        self.write(async |tx| grant(tx, now, claim).await).await
+        transaction!(self, |tx| grant(tx, now, claim).await)
     }
 
     /// Renews leases, all in one statement; the answers are in the order of `leases`.
@@ -137,11 +137,11 @@ impl Store {
             .iter()
             .map(|lease| json!({ "run": lease.key.run, "work": lease.key.work.to_string(), "fence": lease.fence.0 }));
         let asked = [Value::array(asked.collect()), Value::time(until)];
-        let kept = self.write(async |tx| {
+        let kept = transaction!(self, |tx| {
             let rows = tx.rows(sql::TASKS_BEAT, &asked).await?;
             rows.iter().map(|row| Ok((key_of(row)?, row.int("interrupt")? != 0))).collect::<Result<_, StoreError>>()
         });
-        let kept: BTreeMap<TaskKey, bool> = kept.await?;
+        let kept: BTreeMap<TaskKey, bool> = kept?;
         let beat = |lease: &Lease| match kept.get(&lease.key) {
             Some(true) => Beat::Interrupt,
             Some(false) => Beat::Kept(until),
@@ -159,7 +159,7 @@ impl Store {
         let Some(event) = event_of(&lease.key.work, &report) else {
             return Err(StoreError::invalid(format!("the report is not one about {}", lease.key)));
         };
-        self.write(async |tx| end(tx, now, lease, event.clone(), &report).await).await
+        transaction!(self, |tx| end(tx, now, lease, event.clone(), &report).await)
     }
 
     /// Takes tasks from workers whose leases have run out, at most `limit` (and 500), oldest first.
@@ -168,11 +168,10 @@ impl Store {
     /// [`StoreError`], as any other verb.
     pub async fn reap(&self, now: Timestamp, limit: u32) -> Result<Vec<TaskKey>, StoreError> {
         let values = [Value::time(now), Value::int(limit.min(REAP_MAX))];
-        self.write(async |tx| {
+        transaction!(self, |tx| {
             let rows = tx.rows(sql::TASKS_EXPIRED, &values).await?;
             lose(tx, now, &rows).await
         })
-        .await
     }
 
     /// Takes tasks from all other workers that registered under this node's name: it was started again, and what ran
@@ -184,11 +183,11 @@ impl Store {
         let values = [Value::text(node), Value::id(keep), Value::int(REAP_MAX)];
         let mut lost = Vec::new();
         for _ in 0..RELEASE_ROUNDS_MAX {
-            let round = self.write(async |tx| {
+            let round = transaction!(self, |tx| {
                 let rows = tx.rows(sql::TASKS_OF_NODE, &values).await?;
                 lose(tx, now, &rows).await
             });
-            let round = round.await?;
+            let round = round?;
             if round.is_empty() {
                 break;
             }
