@@ -53,7 +53,7 @@ async fn play(store: &Store, seed: u64) -> String {
         match numbers.below(10) {
             0 | 1 => {
                 let n = numbers.below(12);
-                let key = (n % 2 == 0).then(|| format!("key-{n}"));
+                let key = n.is_multiple_of(2).then(|| format!("key-{n}"));
                 let new = NewRun { idempotency_key: key, ..new_run(second, now, &["a", "b<a", "c"]) };
                 writeln!(said, "create {:?}", store.create_run(now, new).await.unwrap()).unwrap();
             }
