@@ -99,22 +99,32 @@ fn strategies(step: &Step, spec: &StepSpec) -> Vec<Strategy> {
     }
     let fits = |fixer: &&crate::workflow::Fixer| fixer.kinds.is_empty() || fixer.kinds.contains(&failure.kind);
     list.extend(spec.fixers.iter().filter(fits).map(|fixer| Strategy::Fixer { fixer: fixer.name.clone() }));
-    match failure.kind {
-        FailureKind::Compile | FailureKind::Typecheck | FailureKind::Lint => {
-            if failure.diagnostics.iter().any(|d| matches!(d.tool.as_str(), "rustc" | "clippy")) {
-                list.push(Strategy::RustcSuggestions);
-            }
-            list.push(Strategy::DiagnosticEdit);
-        }
-        FailureKind::TestError | FailureKind::TestAssert => list.push(Strategy::DiagnosticEdit),
-        FailureKind::Dependency => {
-            list.extend([Strategy::MissingDependency, Strategy::LockFile, Strategy::DiagnosticEdit]);
-        }
-        _ => {}
+    if matches!(failure.kind, FailureKind::Compile | FailureKind::Lint | FailureKind::Dependency)
+        && failure.diagnostics.iter().any(|d| matches!(d.tool.as_str(), "rustc" | "clippy"))
+    {
+        list.push(Strategy::RustcSuggestions);
+    }
+    if failure.diagnostics.iter().any(|d| d.position.is_some() && is_editable(d.kind)) {
+        list.push(Strategy::DiagnosticEdit);
+    }
+    if failure.kind == FailureKind::Dependency {
+        list.extend([Strategy::MissingDependency, Strategy::LockFile]);
     }
     let mut seen = std::collections::BTreeSet::new();
     list.retain(|strategy| seen.insert(strategy.clone()));
     list
+}
+
+/// Kinds of diagnostics that may describe the edit that mends them.
+const fn is_editable(kind: FailureKind) -> bool {
+    matches!(
+        kind,
+        FailureKind::Lint
+            | FailureKind::Compile
+            | FailureKind::Typecheck
+            | FailureKind::TestError
+            | FailureKind::TestAssert
+    )
 }
 
 /// Re-runs since the files last changed.

@@ -242,9 +242,8 @@ impl<'a> Bench<'a> {
         let workflow = &context.run.workflow;
         let needs = workspace::needs(workflow, own);
         let needed = |name: &str| needs.iter().any(|need| need.name == name);
-        let succeeded = |spec: &&StepSpec| {
-            context.run.step(&spec.name).is_some_and(Step::succeeded) && spec.name != own.name
-        };
+        let succeeded =
+            |spec: &&StepSpec| context.run.step(&spec.name).is_some_and(Step::succeeded) && spec.name != own.name;
         let earlier: Vec<&StepSpec> = workflow.steps.iter().filter(succeeded).collect();
         let order = earlier
             .iter()
