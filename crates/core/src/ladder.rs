@@ -51,7 +51,7 @@ pub fn next(step: &Step, spec: &StepSpec, policy: &RepairPolicy) -> Next {
     if step.tentative().is_empty() && !certain && reruns < reruns_max(failure.kind) {
         return Next::Rerun { wait: wait(step, reruns) };
     }
-    let mut fitting = strategies(step, spec).into_iter().peekable();
+    let mut fitting = strategies(failure, spec).into_iter().peekable();
     let any = fitting.peek().is_some();
     let untried = fitting.find(|strategy| !tried(step, strategy));
     match untried {
@@ -86,9 +86,8 @@ pub const fn reruns_max(kind: FailureKind) -> usize {
     }
 }
 
-/// The strategies that fit the step's present failure, in the order they are tried.
-fn strategies(step: &Step, spec: &StepSpec) -> Vec<Strategy> {
-    let Some(failure) = step.failure() else { return Vec::new() };
+/// The strategies beside a re-run that fit a failure, in the order they are tried.
+pub fn strategies(failure: &Failure, spec: &StepSpec) -> Vec<Strategy> {
     let mut list = Vec::new();
     for hint in &failure.hints {
         match hint {
