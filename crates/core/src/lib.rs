@@ -13,6 +13,7 @@ pub mod id;
 pub mod ladder;
 pub mod repair;
 pub mod run;
+pub mod scope;
 pub mod strategy;
 pub mod task;
 pub mod time;
