@@ -30,7 +30,7 @@ use crate::time::Timestamp;
 const LEAST_MS: u64 = 100;
 
 /// How often a worker may vanish while holding the same task before the task is given up.
-pub const LOSSES_MAX: u32 = 3;
+pub const LOSSES_MAX: u32 = 5;
 
 /// What happened to a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -620,3 +620,6 @@ fn expected_ms(step: &Step) -> u64 {
     let last = step.attempts.iter().rev().find_map(Attempt::outcome);
     last.filter(|outcome| outcome.exit.shell_code() != 124).map_or(0, |outcome| outcome.duration_ms)
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,10 +4,11 @@
 //! project's own fixers, and edits that the diagnostics themselves describe. Each is tried once on the same
 //! failure; a failure that changed may be asked again.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::attempt::Purpose;
-use crate::failure::{FailureKind, Hint};
+use crate::failure::{Diagnostic, Failure, FailureKind, Hint};
 use crate::repair::Verdict;
 use crate::run::{Step, StopReason};
 use crate::strategy::Strategy;
@@ -162,4 +163,25 @@ fn wait(step: &Step, reruns: usize) -> Duration {
 fn backoff(n: usize) -> Duration {
     let factor = 1u32 << n.min(16);
     BACKOFF.0.saturating_mul(factor).min(BACKOFF.1)
+}
+
+/// Whether `after` is what is left of `before`: strictly fewer diagnostics, and none that was not there.
+///
+/// A failure without diagnostics cannot be compared, so it never counts as improved.
+pub fn improves(before: &Failure, after: &Failure) -> bool {
+    let key = |d: &Diagnostic| {
+        (d.tool.clone(), d.rule.clone(), d.message.clone(), d.position.as_ref().map(|p| p.file.clone()))
+    };
+    let mut left: BTreeMap<_, usize> = BTreeMap::new();
+    for diagnostic in &before.diagnostics {
+        *left.entry(key(diagnostic)).or_default() += 1;
+    }
+    let all_known = after.diagnostics.iter().all(|d| match left.get_mut(&key(d)) {
+        Some(n) if *n > 0 => {
+            *n -= 1;
+            true
+        }
+        _ => false,
+    });
+    !after.diagnostics.is_empty() && all_known && after.diagnostics.len() < before.diagnostics.len()
 }
