@@ -8,7 +8,6 @@ use std::time::Duration;
 use mb_core::id::{RunId, TokenId};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::event::Event;
@@ -76,26 +75,45 @@ impl std::fmt::Debug for Client {
 }
 
 /// What of the runs to list. Empty fields do not filter.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default)]
 pub struct RunQuery {
     /// Words of state or outcome, separated by commas.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
     /// Text in id, project, commit or summary.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
     /// The workflow's name.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub workflow: Option<String>,
     /// `15m`, `1h`, `6h`, `24h` or `7d`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<String>,
     /// At most this many, up to 200.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
     /// The `next` of the page before.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
+}
+
+impl RunQuery {
+    fn encode(&self) -> String {
+        let limit = self.limit.map(|n| n.to_string());
+        let all = [
+            ("state", &self.state),
+            ("text", &self.text),
+            ("workflow", &self.workflow),
+            ("window", &self.window),
+            ("limit", &limit),
+            ("after", &self.after),
+        ];
+        let given: Vec<_> = all.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?))).collect();
+        encode(&given)
+    }
+}
+
+/// A query string with its question mark; empty for no pairs.
+fn encode(pairs: &[(&str, &str)]) -> String {
+    let mut url = reqwest::Url::parse("http://localhost/").expect("a constant address");
+    if !pairs.is_empty() {
+        url.query_pairs_mut().extend_pairs(pairs);
+    }
+    url.query().map(|query| format!("?{query}")).unwrap_or_default()
 }
 
 type Answer<T> = Result<T, ClientError>;
@@ -137,7 +155,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn runs(&self, query: &RunQuery) -> Answer<Page<RunSummary>> {
-        self.json(self.request(Method::GET, "/api/v1/runs").query(query)).await
+        self.get(&format!("/api/v1/runs{}", query.encode())).await
     }
 
     /// A run in full.
@@ -161,8 +179,8 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn logs(&self, id: RunId, work: &str, from: u64, limit: u32) -> Answer<LogPage> {
-        let query = [("work", work.to_owned()), ("from", from.to_string()), ("limit", limit.to_string())];
-        self.json(self.request(Method::GET, &format!("/api/v1/runs/{id}/logs")).query(&query)).await
+        let query = encode(&[("work", work), ("from", &from.to_string()), ("limit", &limit.to_string())]);
+        self.get(&format!("/api/v1/runs/{id}/logs{query}")).await
     }
 
     /// The report of a run as text (`text/plain`, `text/markdown` or `application/json`).
@@ -403,5 +421,12 @@ mod tests {
         let client = Client::new("http://127.0.0.1:8000/", Some("mb_x_secret".into())).expect("an address");
         assert_eq!(client.base, "http://127.0.0.1:8000");
         assert!(!format!("{client:?}").contains("secret"));
+    }
+
+    #[test]
+    fn a_query_is_encoded() {
+        let query = RunQuery { text: Some("a&b #1".into()), limit: Some(5), ..RunQuery::default() };
+        assert_eq!(query.encode(), "?text=a%26b+%231&limit=5");
+        assert_eq!(RunQuery::default().encode(), "");
     }
 }

@@ -1,5 +1,6 @@
 //! Health on the wire: one registry of probes, one fold, every dialect a view of it.
 
+use mb_core::probe::{ProbeReport, ProbeResult};
 use mb_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -16,10 +17,28 @@ pub struct Health {
 pub struct Readiness {
     /// `ready`, `degraded` or `not_ready`.
     pub status: String,
-    /// Every probe.
+    /// Every probe, by name.
     pub probes: Vec<Probe>,
-    /// Whether the process is shutting down.
-    pub draining: bool,
+    /// How old the results are, in milliseconds.
+    pub age_ms: u64,
+}
+
+impl Readiness {
+    /// The wire form of a probe report.
+    pub fn from_domain(report: &ProbeReport) -> Readiness {
+        let probe = |found: &ProbeResult| Probe {
+            name: found.name.clone(),
+            critical: found.critical,
+            status: found.status.to_string(),
+            reason: Some(found.reason.clone()).filter(|reason| !reason.is_empty()),
+            latency_ms: found.latency_ms,
+        };
+        Readiness {
+            status: report.state.to_string(),
+            probes: report.probes.iter().map(probe).collect(),
+            age_ms: report.age_ms,
+        }
+    }
 }
 
 /// One probe's result.
@@ -35,8 +54,6 @@ pub struct Probe {
     pub reason: Option<String>,
     /// How long the probe took, in milliseconds.
     pub latency_ms: u64,
-    /// How old the result is, in milliseconds.
-    pub age_ms: u64,
 }
 
 /// What is running.

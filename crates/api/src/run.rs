@@ -25,6 +25,12 @@ pub struct StartRun {
     /// Run only this command, as program and arguments; absent runs the project's workflow.
     #[serde(default)]
     pub command: Option<Vec<String>>,
+    /// Run only these steps and what they need; empty runs all.
+    #[serde(default)]
+    pub only: Vec<String>,
+    /// `false` switches repair off for this run.
+    #[serde(default)]
+    pub repair: Option<bool>,
     /// Bounds of this run instead of the workflow's.
     #[serde(default)]
     pub budget: Option<Budget>,

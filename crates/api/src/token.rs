@@ -19,7 +19,7 @@ pub struct Token {
     /// What it is for, in the words of whoever made it.
     pub name: String,
     /// What it may do.
-    #[schema(value_type = Vec<String>)]
+    #[schema(schema_with = words::scopes)]
     pub scopes: BTreeSet<Scope>,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
@@ -43,18 +43,13 @@ pub struct NewToken {
     #[schema(min_length = 1, max_length = 100)]
     pub name: String,
     /// What it may do; at least one. Nobody can grant what they do not hold.
-    #[schema(value_type = Vec<ScopeWord>)]
+    #[schema(schema_with = words::scopes)]
     pub scopes: BTreeSet<Scope>,
     /// After how many seconds it stops working; absent means never.
     #[serde(default)]
     #[schema(minimum = 60)]
     pub expires_in_s: Option<u64>,
 }
-
-/// A right, by name.
-#[derive(ToSchema)]
-#[schema(value_type = String)]
-pub struct ScopeWord(#[schema(schema_with = words::scope)] pub Scope);
 
 /// A fresh token with its secret, shown this once.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

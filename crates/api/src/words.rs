@@ -6,7 +6,7 @@ use mb_core::run::{RunOutcome, StopReason, Success};
 use mb_core::scope::Scope;
 use mb_core::task::QueueClass;
 use mb_core::workflow::StageKind;
-use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
+use utoipa::openapi::schema::{Array, ArrayBuilder, Object, ObjectBuilder, Type};
 
 macro_rules! closed {
     ($($function:ident = $vocabulary:ty;)*) => {$(
@@ -23,13 +23,16 @@ closed! {
     purpose = Purpose;
     queue_class = QueueClass;
     run_outcome = RunOutcome;
-    scope = Scope;
     signal = Signal;
     stage = StageKind;
     stop_reason = StopReason;
     success = Success;
 }
 
+
+pub(crate) fn scopes() -> Array {
+    ArrayBuilder::new().items(words(Scope::ALL.iter().map(|scope| scope.as_str()))).unique_items(true).build()
+}
 
 pub(crate) fn run_state() -> Object {
     words(["pending", "running", "succeeded", "failed", "canceled"])
