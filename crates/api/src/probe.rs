@@ -63,10 +63,6 @@ pub struct Version {
     pub version: String,
     /// The commit it was built from.
     pub commit: String,
-    /// When it was built.
-    pub built: String,
-    /// The compiler.
-    pub rustc: String,
     /// When this process started.
     #[schema(value_type = String, format = DateTime)]
     pub started_at: Timestamp,

@@ -76,7 +76,7 @@ pub struct RunSummary {
     pub outcome: Option<RunOutcome>,
     /// Whether a step only passed on a re-run.
     pub flaky: bool,
-    /// What failed, if something did.
+    /// What is wrong with the first step that is failing or failed.
     #[schema(schema_with = words::failure_kind, required = false)]
     pub failure_kind: Option<FailureKind>,
     /// Its class.
@@ -84,16 +84,10 @@ pub struct RunSummary {
     pub failure_class: Option<FailureClass>,
     /// The failure in one line.
     pub summary: Option<String>,
-    /// Steps in the workflow.
-    pub steps_total: u32,
-    /// Steps that are over.
-    pub steps_done: u32,
-    /// Steps that failed for good.
-    pub steps_failed: u32,
-    /// Tries at commands, first ones included.
-    pub attempts: u32,
-    /// Repairs tried.
-    pub repairs: u32,
+    /// Its steps in short, in order.
+    pub cells: Vec<StepCell>,
+    /// Changes kept.
+    pub patches: u32,
     /// Money spent, in millionths of a US dollar.
     pub cost_microusd: u64,
     /// When it was asked for.
@@ -107,6 +101,20 @@ pub struct RunSummary {
     pub finished_at: Option<Timestamp>,
     /// From the first claim to the end or to now, in milliseconds.
     pub duration_ms: u64,
+}
+
+/// A step in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StepCell {
+    /// The step.
+    pub name: String,
+    /// Where it stands.
+    #[schema(schema_with = words::step_state)]
+    pub state: String,
+    /// Tries at its command, made or queued.
+    pub attempts: u32,
+    /// Repairs, tried or queued.
+    pub repairs: u32,
 }
 
 /// A run in full.
@@ -343,8 +351,13 @@ impl RunSummary {
     pub fn from_domain(now: Timestamp, run: &CoreRun) -> RunSummary {
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let spend = run.spend_at(now);
-        let failure = run.steps.iter().find_map(CoreStep::failure);
-        let failed = |step: &&CoreStep| step.word() == "failed";
+        let failure = run.steps.iter().filter(|step| !step.succeeded()).find_map(CoreStep::failure);
+        let cell = |step: &CoreStep| StepCell {
+            name: step.name.clone(),
+            state: step.word().to_owned(),
+            attempts: count(step.attempts.len()),
+            repairs: count(step.repairs.len()),
+        };
         RunSummary {
             id: run.id,
             workflow: run.workflow.name.clone(),
@@ -356,11 +369,8 @@ impl RunSummary {
             failure_kind: failure.map(|f| f.kind),
             failure_class: failure.map(mb_core::failure::Failure::class),
             summary: failure.map(|f| f.summary.clone()),
-            steps_total: count(run.steps.len()),
-            steps_done: count(run.steps.iter().filter(|s| matches!(s.state, StepState::Done { .. })).count()),
-            steps_failed: count(run.steps.iter().filter(failed).count()),
-            attempts: count(run.steps.iter().map(|s| s.attempts.len()).sum()),
-            repairs: count(run.steps.iter().map(|s| s.repairs.len()).sum()),
+            cells: run.steps.iter().map(cell).collect(),
+            patches: run.tree(),
             cost_microusd: spend.cost_microusd.0,
             created_at: run.created_at,
             started_at: run.started_at,

@@ -1,1 +1,4 @@
-//! placeholder
+//! HTTP.
+pub mod assets;
+mod query;
+pub mod views;
