@@ -1,1 +1,62 @@
-fn main() {}
+//! The repository's own rules and chores as code: `cargo xtask tidy`, `test` and `ci`.
+//!
+//! Deliberately absent: anything a user of Meta-Builder needs. This is for people who change it, and it depends
+//! on none of its crates, so that it builds in seconds and works when they do not compile.
+
+mod ci;
+mod postgres;
+mod process;
+mod test;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Repository rules and chores")]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Check the repository's own rules: dependency direction, headers, error pages, words
+    Tidy,
+    /// Run every test and doctest, with PostgreSQL where there is one
+    Test {
+        /// Arguments for the test runner, in place of `--workspace`; doctests are then left out
+        #[arg(last = true)]
+        runner_args: Vec<String>,
+    },
+    /// What continuous integration runs: fmt, clippy, tidy, cargo-deny, test
+    Ci {
+        /// Leave the tests to a `cargo xtask test` of their own
+        #[arg(long)]
+        checks_only: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let root = root();
+    let result = match Args::parse().task {
+        Task::Tidy => tidy::run(&root),
+        Task::Test { runner_args } => test::run(&root, &runner_args),
+        Task::Ci { checks_only } => ci::run(&root, checks_only),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The repository's top folder: the one above this crate's.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().expect("xtask lies in the repository's top folder").to_owned()
+}

@@ -1,1 +1,164 @@
-fn main() {}
+//! The only binary: `meta-builder`, and `mb` for short.
+//!
+//! The composition root. It alone reads the environment, installs the TLS provider, tracing and the panic hook,
+//! and turns errors into exit codes. What a command does is in `commands`, one file per noun.
+
+mod access;
+mod args;
+mod commands;
+mod demo;
+mod exit;
+mod follow;
+mod local;
+mod settings;
+mod term;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+use mb_api::client::RunQuery;
+
+use crate::args::{Cli, Command, Global, QueueCommand, RunArgs, RunCommand, WorkerCommand};
+use crate::exit::{Exit, Failure};
+use crate::term::Term;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            // Asking for help is no mistake.
+            return ExitCode::from(if error.use_stderr() { Exit::Usage.code() } else { Exit::Ok.code() });
+        }
+    };
+    let term = Term::new(cli.global.color);
+    trace();
+    let json = cli.global.json;
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return report(&Failure::new(Exit::Failed, anyhow::Error::new(error).context("no threads could be started")), json, term),
+    };
+    let result = runtime.block_on(dispatch(cli, term));
+    // Blocking reads that are still going on (a log being classified) must not keep the process.
+    runtime.shutdown_background();
+    match result {
+        Ok(exit) => ExitCode::from(exit.code()),
+        Err(failure) => report(&failure, json, term),
+    }
+}
+
+/// Logs go to standard error as text, or as JSON with `MB_LOG_FORMAT=json`; `MB_LOG` filters them.
+fn trace() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("MB_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::env::var("MB_LOG_FORMAT").is_ok_and(|format| format == "json") {
+        builder.json().init();
+    } else {
+        builder.with_target(false).init();
+    }
+}
+
+/// Prints an error once: what was wrong, why, and the command that mends it.
+fn report(failure: &Failure, json: bool, term: Term) -> ExitCode {
+    let chain: Vec<String> = failure.error.chain().map(ToString::to_string).collect();
+    if json {
+        let body = serde_json::json!({ "error": chain.join(": "), "exit": failure.exit.code(), "suggestion": failure.mend });
+        eprintln!("{body}");
+    } else {
+        anstream::eprintln!("{} {}", term.state("failed", "error:"), chain.join(": "));
+        if let Some(mend) = &failure.mend {
+            anstream::eprintln!("  mend: {mend}");
+        }
+    }
+    ExitCode::from(failure.exit.code())
+}
+
+async fn dispatch(cli: Cli, term: Term) -> Result<Exit, Failure> {
+    let global = &cli.global;
+    match cli.command {
+        Command::Up(args) => commands::up::run(global, args, term).await,
+        Command::Run(args) => run(global, args, term).await,
+        Command::Init(args) => commands::init::run(global, &args),
+        Command::Config { command } => commands::config::run(global, &command),
+        Command::Doctor => commands::doctor::run(global, term).await,
+        Command::Worker { command: WorkerCommand::Ls } => commands::fleet::workers(global).await,
+        Command::Queue { command: QueueCommand::Ls } => commands::fleet::queues(global).await,
+        Command::Token { command } => commands::token::run(global, &command).await,
+        Command::Migrate => migrate(global).await,
+        Command::Openapi => openapi(),
+        Command::Completion { shell } => Ok(completion(shell)),
+        Command::Man => man(),
+        Command::Version => Ok(version(global)),
+        Command::Help { topic } => help(&topic),
+    }
+}
+
+async fn run(global: &Global, args: RunArgs, term: Term) -> Result<Exit, Failure> {
+    match args.command {
+        None => commands::run::start(global, &args.start, term).await,
+        Some(RunCommand::Ls { state, search, limit, after }) => {
+            let state = (!state.is_empty()).then(|| state.join(","));
+            commands::runs::ls(global, RunQuery { state, text: search, limit: Some(limit), after, ..RunQuery::default() }, term).await
+        }
+        Some(RunCommand::Show { run, markdown }) => commands::runs::show(global, run.as_deref(), markdown, term).await,
+        Some(RunCommand::Timeline { run }) => commands::runs::timeline(global, run.as_deref(), term).await,
+        Some(RunCommand::Logs { run, task, from, tail }) => {
+            commands::runs::logs(global, run.as_deref(), task.as_deref(), from, tail).await
+        }
+        Some(RunCommand::Diff { run }) => commands::runs::diff(global, run.as_deref()).await,
+        Some(RunCommand::Watch { run }) => commands::runs::watch(global, run.as_deref(), term).await,
+        Some(RunCommand::Cancel { run, reason }) => commands::runs::cancel(global, &run, &reason).await,
+        Some(RunCommand::Resume { run, work }) => commands::run::resume(global, run.as_deref(), &work, term).await,
+        Some(RunCommand::Apply { run }) => commands::run::apply(global, run.as_deref()).await,
+    }
+}
+
+async fn migrate(global: &Global) -> Result<Exit, Failure> {
+    // Opening brings the schema up to date.
+    local::open(global).await?;
+    anstream::eprintln!("the schema is up to date");
+    Ok(Exit::Ok)
+}
+
+fn openapi() -> Result<Exit, Failure> {
+    println!("{}", mb_server::openapi_json()?);
+    Ok(Exit::Ok)
+}
+
+fn completion(shell: clap_complete::Shell) -> Exit {
+    clap_complete::generate(shell, &mut Cli::command(), "mb", &mut std::io::stdout());
+    Exit::Ok
+}
+
+fn man() -> Result<Exit, Failure> {
+    clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?;
+    Ok(Exit::Ok)
+}
+
+fn version(global: &Global) -> Exit {
+    let version = mb_engine::Engine::version();
+    if global.json {
+        println!("{}", serde_json::json!({ "version": version.version, "commit": version.commit }));
+    } else {
+        println!("meta-builder {} ({})", version.version, version.commit);
+    }
+    Exit::Ok
+}
+
+fn help(topic: &[String]) -> Result<Exit, Failure> {
+    if topic.first().is_some_and(|topic| topic == "exit-codes") {
+        print!("{}", Exit::page());
+        return Ok(Exit::Ok);
+    }
+    let mut command = Cli::command();
+    command.build();
+    let mut target = &mut command;
+    for word in topic {
+        target = target.find_subcommand_mut(word).ok_or_else(|| {
+            Failure::new(Exit::Usage, anyhow::anyhow!("there is no command or topic {word:?}")).mend("mb help")
+        })?;
+    }
+    print!("{}", target.render_long_help().ansi());
+    Ok(Exit::Ok)
+}

@@ -1,1 +1,171 @@
-//! placeholder
+//! The running control plane: takes runs in, executes their tasks, repairs what fails, keeps the rest in order.
+//!
+//! The same engine runs inside `mb run` (embedded, one run), inside `mb up` and inside every worker; only the
+//! loops that are started differ. Every loop is snapshot → decision in `core` → execution → report, takes no
+//! input, and treats signals as mere hints to look sooner.
+//!
+//! Deliberately absent: HTTP, the command line, SQL, and any decision about what a run does next
+//! (`mb_core::advance`).
+
+mod attempt;
+mod context;
+mod data;
+mod env;
+mod logs;
+mod metrics;
+mod probes;
+mod publish;
+mod reaper;
+mod repair;
+mod start;
+mod worker;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use mb_core::id::WorkerId;
+use mb_core::probe::ProbeReport;
+use mb_core::time::Timestamp;
+use mb_runner::Sandbox;
+use mb_store::Store;
+use tokio_util::sync::CancellationToken;
+
+pub use data::{DataDir, DataError, NodeLock};
+pub use env::Env;
+pub use logs::{LogLine, LogPage};
+pub use metrics::Metrics;
+pub use reaper::Reaper;
+pub use start::{Limits, StartError, StartRun};
+pub use worker::{Output, OutputLine, Worker, WorkerOptions};
+
+/// The control plane of one process. Cheap to clone; all clones are the same engine.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    env: Env,
+    store: Store,
+    data: DataDir,
+    sandbox: Sandbox,
+    metrics: Metrics,
+    probes: probes::Probes,
+    started_at: Timestamp,
+    worker: WorkerId,
+    draining: CancellationToken,
+}
+
+/// What this binary is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// The release (`0.1.0`).
+    pub version: &'static str,
+    /// The commit it was built from; `unknown` outside a repository.
+    pub commit: &'static str,
+}
+
+impl Engine {
+    /// An engine over a migrated store and a data folder. Starts nothing.
+    pub fn new(env: Env, store: Store, data: DataDir, sandbox: Sandbox) -> Engine {
+        let started_at = env.now();
+        let worker = env.worker_id();
+        let metrics = Metrics::new();
+        let draining = CancellationToken::new();
+        let probes = probes::Probes::default();
+        let inner = Inner { env, store, data, sandbox, metrics, probes, started_at, worker, draining };
+        Engine { inner: Arc::new(inner) }
+    }
+
+    /// The one source of time, ids and randomness.
+    pub fn env(&self) -> &Env {
+        &self.inner.env
+    }
+
+    /// Durable state.
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    /// Where this node keeps its files.
+    pub fn data(&self) -> &DataDir {
+        &self.inner.data
+    }
+
+    /// The sandbox commands run in.
+    pub fn sandbox(&self) -> &Sandbox {
+        &self.inner.sandbox
+    }
+
+    /// This process as a worker; a new id at every start.
+    pub fn worker_id(&self) -> WorkerId {
+        self.inner.worker
+    }
+
+    /// When this engine was made.
+    pub fn started_at(&self) -> Timestamp {
+        self.inner.started_at
+    }
+
+    /// Takes over an embedded run: from now on only workers with this label may execute it, and what its dead
+    /// process held is on the queue again.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn take_over(&self, run: mb_core::id::RunId, affinity: &str) -> Result<(), mb_store::StoreError> {
+        self.store().set_affinity(run, Some(affinity)).await?;
+        self.store().release_run(self.env().now(), run).await?;
+        Ok(())
+    }
+
+    /// Takes back what an earlier process of this node held, and clears away its worktrees. To be called by the
+    /// holder of the node's lock, which proves that process dead.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn recover_node(&self) -> Result<Vec<mb_core::task::TaskKey>, mb_store::StoreError> {
+        mb_runner::Project::sweep(&self.data().worktrees()).await;
+        self.store().release_node(self.env().now(), self.data().node(), self.worker_id()).await
+    }
+
+    /// What this binary is.
+    pub fn version() -> Version {
+        Version { version: env!("CARGO_PKG_VERSION"), commit: option_env!("MB_BUILD_COMMIT").unwrap_or("unknown") }
+    }
+
+    /// Counters and gauges of this process.
+    pub fn metrics(&self) -> &Metrics {
+        &self.inner.metrics
+    }
+
+    /// All metrics in the OpenMetrics text format, gauges read now.
+    pub async fn encode_metrics(&self) -> String {
+        self.inner.metrics.refresh(self).await;
+        self.inner.metrics.encode()
+    }
+
+    /// Asks every probe (at most once a second; in between the last answer is given with its age).
+    pub async fn probe(&self) -> ProbeReport {
+        self.inner.probes.report(self).await
+    }
+
+    /// Stops claiming work. What is running goes on until the worker's own deadline.
+    pub fn drain(&self) {
+        self.inner.draining.cancel();
+    }
+
+    /// Whether [`Engine::drain`] was called.
+    pub fn is_draining(&self) -> bool {
+        self.inner.draining.is_cancelled()
+    }
+
+    /// Cancelled by [`Engine::drain`].
+    pub fn draining(&self) -> CancellationToken {
+        self.inner.draining.clone()
+    }
+
+    /// Where the log of a task is (it may not exist yet, or be on another node).
+    pub fn log_path(&self, run: mb_core::id::RunId, work: &mb_core::task::Work) -> PathBuf {
+        self.inner.data.log(run, &work.to_string())
+    }
+}

@@ -1,1 +1,50 @@
-//! placeholder
+//! Durable state: runs, their queue, their events, and who may ask, over SQLite or PostgreSQL.
+//!
+//! One concrete [`Store`], cheap to clone, over a private enum of backends. Its methods are domain verbs
+//! (`claim`, `finish`, `cancel`), one file per aggregate; each is one transaction and returns what happened.
+//! A verb is written once: [`db`] hides what differs between the drivers, `sql/` what differs between the
+//! dialects. How a run moves is not decided here: `mb_core::advance` is asked inside the transaction
+//! ([`machine`]).
+//!
+//! **Lock order**, everywhere: task rows (by name), then run rows (by id), then the event counter. Claim, finish,
+//! cancel, heartbeat and reap therefore cannot wait for each other in a circle; if they ever do, the database
+//! ends one of them and the verb runs again.
+//!
+//! **SQLite**: write-ahead log, `synchronous=FULL` (what was acknowledged survives a power cut), one writer
+//! connection and `BEGIN IMMEDIATE`, a small pool of readers. Several processes may open the same file.
+//! **PostgreSQL**: READ COMMITTED with row locks, `SKIP LOCKED` for the queue, `LISTEN`/`NOTIFY` as a hint.
+//!
+//! Deliberately absent: a transaction handle for callers, SQL built from strings, a clock (`now` is an argument),
+//! ids (they come with the rows), and deletion of old runs.
+
+mod changes;
+mod db;
+mod error;
+mod events;
+mod json;
+mod list;
+mod logins;
+mod machine;
+mod migrate;
+mod open;
+mod patches;
+mod runs;
+mod sql;
+mod store;
+mod tasks;
+mod tokens;
+mod url;
+mod workers;
+
+pub use error::{Cause, StoreError};
+pub use list::{BadCursor, Cursor, Page, RunFilter, RunSummary, StepCell};
+pub use logins::SessionRow;
+pub use migrate::{MigrateError, SchemaState};
+pub use open::OpenError;
+pub use patches::StoredPatch;
+pub use runs::{Cancel, Created, NewRun};
+pub use store::{PoolStats, Store, StoreOptions};
+pub use tasks::{Beat, Claim, Claimed, Finished, QueueStats, Report};
+pub use tokens::TokenRow;
+pub use url::{BadStoreUrl, StoreUrl};
+pub use workers::{SeenWorker, WorkerRow};

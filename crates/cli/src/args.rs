@@ -1,0 +1,378 @@
+//! The command line: nouns and verbs, the same words as routes and screens.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::term::ColorWhen;
+
+const AFTER: &str = "\
+Examples:
+  mb run                       run this project's workflow, repair what fails, touch nothing of yours
+  mb run -- cargo test         run one command durably, no configuration needed
+  mb run --apply               the same, and bring verified repairs into your files
+  mb init                      write a commented meta-builder.toml for this repository
+  mb up --demo                 server, workers and console in one process, with a run to watch
+
+Topics: mb help exit-codes";
+
+/// Runs your builds durably, repairs the ones that fail inside a budget, and asks before anything irreversible.
+#[derive(Debug, Parser)]
+#[command(name = "mb", version, after_help = AFTER, disable_help_subcommand = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// Folder for the embedded store, logs and results
+    #[arg(long, global = true, env = "MB_DATA_DIR", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Where durable state lives: `sqlite:PATH` or `postgres://…`
+    #[arg(long, global = true, env = "MB_STORE", value_name = "URL", hide_env_values = true)]
+    pub(crate) store: Option<String>,
+    /// A running server to ask instead of the data folder
+    #[arg(long, global = true, env = "MB_SERVER", value_name = "URL")]
+    pub(crate) server: Option<String>,
+    /// Token for the server
+    #[arg(long, global = true, env = "MB_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<String>,
+    /// Settings file (default: config.toml in the data folder)
+    #[arg(long, global = true, env = "MB_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Colour: auto, always, never
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub(crate) color: ColorWhen,
+    /// Write JSON to standard output
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start server, workers and console in one process
+    Up(UpArgs),
+    /// Run a project or a command durably and repair what fails; look at runs
+    Run(RunArgs),
+    /// Write a commented meta-builder.toml for this repository
+    Init(InitArgs),
+    /// Look at the project's configuration
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Check this machine: store, sandbox, tools
+    Doctor,
+    /// Look at workers
+    Worker {
+        #[command(subcommand)]
+        command: WorkerCommand,
+    },
+    /// Look at the queue
+    Queue {
+        #[command(subcommand)]
+        command: QueueCommand,
+    },
+    /// Manage API tokens
+    Token {
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
+    /// Bring the store's schema up to date
+    Migrate,
+    /// Print the OpenAPI document
+    Openapi,
+    /// Print a completion script
+    Completion {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+    /// Print what this binary is
+    Version,
+    /// Help on a command or a topic (exit-codes)
+    Help {
+        /// Command or topic
+        topic: Vec<String>,
+    },
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct UpArgs {
+    /// Also start a run of a shipped example that fails on purpose, and print its timeline
+    #[arg(long)]
+    pub(crate) demo: bool,
+    /// With --demo: stop when the run has ended
+    #[arg(long, requires = "demo")]
+    pub(crate) exit: bool,
+    /// Addresses to listen on (repeat or separate by commas) [default: 127.0.0.1:8000]
+    #[arg(long, env = "MB_LISTEN", value_delimiter = ',', value_name = "ADDR")]
+    pub(crate) listen: Vec<SocketAddr>,
+    /// Address for probes and metrics without a token; loopback unless you say otherwise [default: none]
+    #[arg(long, env = "MB_OPS_LISTEN", value_name = "ADDR")]
+    pub(crate) ops_listen: Option<SocketAddr>,
+    /// File that holds (or will hold) the first administrator's token
+    #[arg(long, env = "MB_ADMIN_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) admin_token_file: Option<PathBuf>,
+    /// Allow listening on addresses other machines can reach, without TLS in front
+    #[arg(long, env = "MB_ALLOW_PUBLIC")]
+    pub(crate) allow_public: bool,
+    #[command(flatten)]
+    pub(crate) work: WorkArgs,
+}
+
+/// How commands are executed.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct WorkArgs {
+    /// Tasks at once [default: the number of processors]
+    #[arg(long, env = "MB_SLOTS", value_name = "N")]
+    pub(crate) slots: Option<usize>,
+    /// Sandbox for commands: auto (the best this host offers), bubblewrap, landlock, none
+    #[arg(long, env = "MB_SANDBOX", default_value = "auto", value_name = "LEVEL")]
+    pub(crate) sandbox: String,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct RunArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<RunCommand>,
+    #[command(flatten)]
+    pub(crate) start: StartArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StartArgs {
+    /// The project's folder
+    #[arg(short = 'C', long, default_value = ".", value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// Only these steps, and what they need
+    #[arg(long, value_name = "STEP")]
+    pub(crate) only: Vec<String>,
+    /// Bring verified repairs into your files
+    #[arg(long)]
+    pub(crate) apply: bool,
+    /// Run only; repair nothing
+    #[arg(long)]
+    pub(crate) no_repair: bool,
+    /// End with 9 when the files as they are do not pass: a repair was needed and not applied, or a re-run (for CI)
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Time budget (90s, 10m, 1h)
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) time: Option<Duration>,
+    /// Attempt budget: re-runs and repairs tried
+    #[arg(long, value_name = "N")]
+    pub(crate) attempts: Option<u32>,
+    /// Cost budget for models, in dollars
+    #[arg(long, value_name = "USD")]
+    pub(crate) cost: Option<f64>,
+    /// Show every event and the commands' output
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+    /// Print nothing but the result
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) work: WorkArgs,
+    /// The command, after `--`; without one the project's workflow is run
+    #[arg(last = true, value_name = "CMD")]
+    pub(crate) argv: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunCommand {
+    /// List runs, newest first
+    Ls {
+        /// pending, running, succeeded, failed, canceled, passed, repaired, budget_exceeded
+        #[arg(long)]
+        state: Vec<String>,
+        /// Text in id, project, commit or summary
+        #[arg(long, value_name = "TEXT")]
+        search: Option<String>,
+        /// How many
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=200))]
+        limit: u32,
+        /// Where to go on
+        #[arg(long, value_name = "CURSOR")]
+        after: Option<String>,
+    },
+    /// What failed, why, what was tried
+    Show {
+        /// Run id; the last run when left out
+        run: Option<String>,
+        /// As Markdown
+        #[arg(long)]
+        markdown: bool,
+    },
+    /// Every event, oldest first
+    Timeline {
+        /// Run id; the last run when left out
+        run: Option<String>,
+    },
+    /// The output of a task
+    Logs {
+        /// Run id; the last run when left out
+        run: Option<String>,
+        /// Step, or task (test#2, test!1) [default: the first failed step, else the last]
+        #[arg(long)]
+        task: Option<String>,
+        /// First line
+        #[arg(long, default_value_t = 1)]
+        from: u64,
+        /// Only the last N lines
+        #[arg(long, value_name = "N", conflicts_with = "from")]
+        tail: Option<u64>,
+    },
+    /// The change a run ended with
+    Diff {
+        /// Run id; the last run when left out
+        run: Option<String>,
+    },
+    /// Follow a run until it ends
+    Watch {
+        /// Run id; the last run when left out
+        run: Option<String>,
+    },
+    /// Ask a run to stop
+    Cancel {
+        /// Run id
+        run: String,
+        /// Why
+        #[arg(long, default_value = "asked on the command line")]
+        reason: String,
+    },
+    /// Go on with a run whose process was killed
+    Resume {
+        /// Run id; the last unfinished run when left out
+        run: Option<String>,
+        #[command(flatten)]
+        work: WorkArgs,
+    },
+    /// Bring a finished run's repairs into your files
+    Apply {
+        /// Run id; the last run when left out
+        run: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// The project's folder
+    #[arg(short = 'C', long, default_value = ".", value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// Print it instead of writing it
+    #[arg(long)]
+    pub(crate) print: bool,
+    /// Replace an existing file
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Each value, and where it comes from
+    Explain {
+        /// Only keys that begin with this
+        key: Option<String>,
+        /// The project's folder
+        #[arg(short = 'C', long, default_value = ".", value_name = "DIR")]
+        dir: PathBuf,
+    },
+    /// Say everything that is wrong with meta-builder.toml
+    Check {
+        /// The project's folder
+        #[arg(short = 'C', long, default_value = ".", value_name = "DIR")]
+        dir: PathBuf,
+    },
+    /// The server's settings, and where each comes from
+    Server,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WorkerCommand {
+    /// List workers
+    Ls,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum QueueCommand {
+    /// Depth and age of each class
+    Ls,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// List tokens (never their secrets)
+    Ls,
+    /// Make a token and print it once
+    Add {
+        /// What it is for
+        name: String,
+        /// What it may do (repeat): runs:read runs:operate meta:read tokens:admin admin
+        #[arg(long, required = true)]
+        scope: Vec<String>,
+        /// Days until it expires
+        #[arg(long, value_name = "DAYS")]
+        expires: Option<u32>,
+    },
+    /// Revoke a token
+    Revoke {
+        /// Token id
+        token: String,
+    },
+}
+
+/// `90s`, `10m`, `1h`; a bare number is seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let number: u64 = number.parse().map_err(|_| format!("{text:?} is not a time; write 90s, 10m or 1h"))?;
+    let seconds = match unit {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return Err(format!("{unit:?} is not a unit of time; write s, m or h")),
+    };
+    match number.checked_mul(seconds) {
+        Some(seconds) if seconds > 0 => Ok(Duration::from_secs(seconds)),
+        _ => Err("a time budget is at least one second".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("10m"), Ok(Duration::from_secs(600)));
+        assert_eq!(duration("7"), Ok(Duration::from_secs(7)));
+        for bad in ["", "0", "m", "5d", "-1s", "99999999999999999999h"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_command_after_two_dashes_is_left_alone() {
+        let cli = Cli::parse_from(["mb", "run", "--no-repair", "--", "sh", "-c", "exit 3", "--json"]);
+        let Command::Run(run) = cli.command else { panic!("a run") };
+        assert_eq!(run.start.argv, ["sh", "-c", "exit 3", "--json"]);
+        assert!(!cli.global.json);
+    }
+}

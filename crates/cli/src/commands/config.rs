@@ -1,0 +1,69 @@
+//! `mb config`: what the project and the server are configured to, and where every value comes from.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use crate::args::{ConfigCommand, Global};
+use crate::commands::runs::table;
+use crate::exit::{Exit, Failure};
+use crate::{local, settings};
+
+pub(crate) fn run(global: &Global, command: &ConfigCommand) -> Result<Exit, Failure> {
+    match command {
+        ConfigCommand::Explain { key, dir } => explain(global, dir, key.as_deref()),
+        ConfigCommand::Check { dir } => check(dir),
+        ConfigCommand::Server => server(global),
+    }
+}
+
+fn explain(global: &Global, dir: &Path, key: Option<&str>) -> Result<Exit, Failure> {
+    let env: BTreeMap<String, String> = std::env::vars().collect();
+    let values = mb_project::explain(&folder(dir)?, &env, key).map_err(|e| Failure::new(Exit::Usage, e))?;
+    if values.is_empty() {
+        let error = anyhow::anyhow!("no key begins with {:?}", key.unwrap_or_default());
+        return Err(Failure::new(Exit::NotFound, error).mend("mb config explain"));
+    }
+    if global.json {
+        let rows: Vec<_> = values
+            .iter()
+            .map(|v| serde_json::json!({ "key": v.key, "value": v.value, "source": v.source.to_string() }))
+            .collect();
+        println!("{}", serde_json::to_string_pretty(&rows)?);
+        return Ok(Exit::Ok);
+    }
+    let mut table = table(&["KEY", "VALUE", "SOURCE"]);
+    for value in values {
+        table.add_row(vec![value.key, value.value, value.source.to_string()]);
+    }
+    println!("{table}");
+    Ok(Exit::Ok)
+}
+
+fn check(dir: &Path) -> Result<Exit, Failure> {
+    let loaded = mb_project::load(&folder(dir)?).map_err(|e| Failure::new(Exit::Usage, e))?;
+    anstream::eprintln!("{} steps, valid ({})", loaded.workflow.steps.len(), loaded.source);
+    Ok(Exit::Ok)
+}
+
+fn server(global: &Global) -> Result<Exit, Failure> {
+    let rows = settings::explain(global, &local::data_dir(global)?)?;
+    if global.json {
+        let rows: Vec<_> =
+            rows.iter().map(|r| serde_json::json!({ "key": r.key, "value": r.value, "source": r.source })).collect();
+        println!("{}", serde_json::to_string_pretty(&rows)?);
+        return Ok(Exit::Ok);
+    }
+    let mut table = table(&["KEY", "VALUE", "SOURCE"]);
+    for row in rows {
+        table.add_row(vec![row.key.to_owned(), row.value, row.source]);
+    }
+    println!("{table}");
+    Ok(Exit::Ok)
+}
+
+fn folder(dir: &Path) -> Result<std::path::PathBuf, Failure> {
+    let found = dir.canonicalize().with_context(|| format!("the folder {} cannot be used", dir.display()));
+    found.map_err(|e| Failure::new(Exit::Usage, e))
+}

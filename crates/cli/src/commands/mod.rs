@@ -1,0 +1,10 @@
+//! One file per noun.
+
+pub(crate) mod config;
+pub(crate) mod doctor;
+pub(crate) mod fleet;
+pub(crate) mod init;
+pub(crate) mod run;
+pub(crate) mod runs;
+pub(crate) mod token;
+pub(crate) mod up;

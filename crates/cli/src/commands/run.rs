@@ -1,0 +1,229 @@
+//! `mb run`: the whole product in one command, with no server and no configuration.
+//!
+//! The run is durable all the same: it lives in the data folder, and a process that was killed is picked up by
+//! `mb run resume` or by the next `mb up` over the same folder.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use mb_api::Event;
+use mb_core::budget::MicroUsd;
+use mb_core::id::{RunId, TenantId};
+use mb_core::report::Report;
+use mb_core::run::{Run, RunOutcome};
+use mb_core::task::QueueClass;
+use mb_engine::{Engine, Output, OutputLine, StartError, StartRun, Worker, WorkerOptions};
+use mb_runner::{Patch, Project};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::access::stored;
+use crate::args::{Global, StartArgs, WorkArgs};
+use crate::exit::{Exit, Failure};
+use crate::follow::{Talk, Teller};
+use crate::local;
+use crate::term::Term;
+
+/// Claims of an embedded run hold this long without a heartbeat.
+const LEASE: Duration = Duration::from_secs(30);
+/// How often the embedded run looks for events when nothing hints at any.
+const POLL: Duration = Duration::from_millis(250);
+/// How long running commands may go on after the second interrupt.
+const DRAIN: Duration = Duration::from_millis(100);
+
+/// Runs a project or a command to its end.
+pub(crate) async fn start(global: &Global, args: &StartArgs, term: Term) -> Result<Exit, Failure> {
+    let engine = local::engine(global, &args.work.sandbox).await?;
+    let root = args.dir.canonicalize().with_context(|| format!("the folder {} cannot be used", args.dir.display()));
+    let root = root.map_err(|e| Failure::new(Exit::Usage, e))?;
+    let affinity = affinity(&engine);
+    let ask = StartRun {
+        tenant: TenantId::DEFAULT,
+        command: (!args.argv.is_empty()).then(|| args.argv.clone()),
+        only: args.only.clone(),
+        idempotency_key: None,
+        actor: "command line".into(),
+        affinity: Some(affinity.clone()),
+        budget: None,
+        repair: !args.no_repair,
+        limits: limits(args)?,
+        root,
+    };
+    let created = engine.start(ask).await.map_err(refused)?;
+    let talk = match (args.quiet || global.json, args.verbose) {
+        (true, _) => Talk::Quiet,
+        (false, true) => Talk::Verbose,
+        (false, false) => Talk::Normal,
+    };
+    // One command's output is what the caller asked for; a workflow's would be noise.
+    let show_output = talk != Talk::Quiet && (args.verbose || !args.argv.is_empty());
+    let run = carry(&engine, created.run, affinity, &args.work, Teller::new(term, talk), show_output).await?;
+    let exit = finish(global, &engine, &run, args.apply, term).await?;
+    let outcome = run.state.outcome();
+    let clean = (outcome != Some(RunOutcome::Repaired) || args.apply) && !run.is_flaky();
+    Ok(if args.strict && exit == Exit::Ok && !clean { Exit::Degraded } else { exit })
+}
+
+/// Goes on with a run whose process is gone.
+pub(crate) async fn resume(global: &Global, named: Option<&str>, work: &WorkArgs, term: Term) -> Result<Exit, Failure> {
+    let engine = local::engine(global, &work.sandbox).await?;
+    let id = match named {
+        Some(text) => text.parse::<RunId>().map_err(|e| Failure::new(Exit::Usage, e))?,
+        None => unfinished(&engine).await?,
+    };
+    let run = stored(&engine, id).await?;
+    if run.state.outcome().is_some() {
+        return Err(Failure::new(Exit::Conflict, anyhow!("{id} is already over")).mend(format!("mb run show {id}")));
+    }
+    let affinity = affinity(&engine);
+    engine.take_over(id, &affinity).await.context("the run cannot be taken over")?;
+    let run = carry(&engine, id, affinity, work, Teller::new(term, Talk::Normal), false).await?;
+    finish(global, &engine, &run, false, term).await
+}
+
+/// The label that keeps an embedded run to its own process.
+fn affinity(engine: &Engine) -> String {
+    format!("embedded:{}", engine.worker_id())
+}
+
+async fn unfinished(engine: &Engine) -> Result<RunId, Failure> {
+    let filter = mb_store::RunFilter { words: ["pending".into(), "running".into()].into(), ..Default::default() };
+    let page = engine.store().run_list(TenantId::DEFAULT, &filter, None, 1).await.context("runs cannot be listed")?;
+    page.items.first().map(|run| run.id).ok_or_else(|| Failure::new(Exit::NotFound, anyhow!("no run is unfinished")))
+}
+
+fn limits(args: &StartArgs) -> Result<mb_engine::Limits, Failure> {
+    let cost = match args.cost {
+        None => None,
+        // A budget of a million dollars is a slip of the finger.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 1,000,000 dollars in millionths")]
+        Some(usd) if usd.is_finite() && (0.0..=1e6).contains(&usd) => Some(MicroUsd((usd * 1e6).round() as u64)),
+        Some(usd) => return Err(Failure::new(Exit::Usage, anyhow!("--cost {usd} is not between 0 and 1000000 dollars"))),
+    };
+    Ok(mb_engine::Limits { time: args.time, attempts: args.attempts, cost })
+}
+
+fn refused(error: StartError) -> Failure {
+    match error {
+        StartError::Config(errors) => Failure::new(Exit::Usage, errors).mend("mb config check"),
+        error @ StartError::NoSuchStep { .. } => Failure::new(Exit::Usage, error),
+        error @ StartError::Project(_) => Failure::new(Exit::Usage, error),
+        error @ StartError::Store(_) => Failure::new(Exit::Unreachable, error).mend("mb doctor"),
+    }
+}
+
+/// Works on one run until it is over, telling what happens.
+async fn carry(
+    engine: &Engine,
+    id: RunId,
+    affinity: String,
+    work: &WorkArgs,
+    mut teller: Teller,
+    show_output: bool,
+) -> Result<Run, Failure> {
+    let (sender, mut lines) = mpsc::channel(4_096);
+    let options = WorkerOptions {
+        slots: BTreeMap::from([(QueueClass::Cpu, local::slots(work.slots))]),
+        affinity: Some(affinity),
+        lease: LEASE,
+        poll: POLL,
+        drain: DRAIN,
+        output: if show_output { Output::to(sender) } else { Output::default() },
+    };
+    let stop = CancellationToken::new();
+    let worker = tokio::spawn(Worker::new(engine.clone(), options).run(stop.clone()));
+    let followed = follow(engine, id, &mut teller, &mut lines).await;
+    teller.end();
+    stop.cancel();
+    worker.await.context("the worker ended badly")?;
+    followed?;
+    stored(engine, id).await
+}
+
+/// Tells events and output until the run is over. The first interrupt cancels it, the second leaves.
+async fn follow(engine: &Engine, id: RunId, teller: &mut Teller, lines: &mut mpsc::Receiver<OutputLine>) -> Result<(), Failure> {
+    let mut changes = engine.store().changes();
+    let mut seen = 0;
+    let mut interrupts = 0;
+    loop {
+        changes.borrow_and_update();
+        let events = engine.store().events(TenantId::DEFAULT, Some(id), seen, 1_000).await.context("events cannot be read")?;
+        // Output that was printed before a decision is shown before it.
+        while let Ok(line) = lines.try_recv() {
+            teller.output(&line.line.text);
+        }
+        for event in &events {
+            seen = event.seq;
+            teller.event(&Event::from_domain(event));
+        }
+        if events.iter().any(|e| matches!(e.kind, mb_core::event::EventKind::RunFinished { .. })) {
+            return Ok(());
+        }
+        tokio::select! {
+            _ = changes.changed() => {}
+            () = tokio::time::sleep(POLL) => {}
+            Some(line) = lines.recv() => teller.output(&line.line.text),
+            Ok(()) = tokio::signal::ctrl_c() => {
+                interrupts += 1;
+                if interrupts > 1 {
+                    return Err(Failure::new(Exit::Interrupted, anyhow!("left before the run was over")).mend(format!("mb run resume {id}")));
+                }
+                anstream::eprintln!("stopping; once more to leave at once");
+                engine.store().cancel(engine.env().now(), TenantId::DEFAULT, id, "interrupted").await.context("the run cannot be canceled")?;
+            }
+        }
+    }
+}
+
+/// Shows the result, applies it if asked, and says how the process ends.
+async fn finish(global: &Global, engine: &Engine, run: &Run, apply: bool, term: Term) -> Result<Exit, Failure> {
+    let report = Report::of(engine.env().now(), run);
+    let outcome = run.state.outcome().unwrap_or(RunOutcome::Failed);
+    let applied = apply && outcome == RunOutcome::Repaired;
+    if global.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        anstream::eprint!("{}", report.text(&|word, text| term.state(word, text)));
+    }
+    if applied {
+        apply_to_source(engine, run).await?;
+        anstream::eprintln!("  applied to {}", run.source.root);
+    } else if outcome == RunOutcome::Repaired && !global.json {
+        anstream::eprintln!("  your files are untouched; bring the changes in with: {}", term.bold(&format!("mb run apply {}", run.id)));
+    }
+    Ok(Exit::of(outcome))
+}
+
+/// `mb run apply`: brings a finished run's repairs into the project's own files.
+pub(crate) async fn apply(global: &Global, named: Option<&str>) -> Result<Exit, Failure> {
+    let engine = local::engine(global, "none").await?;
+    let id = crate::access::Access::Local(engine.clone()).pick(named).await?;
+    let run = stored(&engine, id).await?;
+    if run.state.outcome() != Some(RunOutcome::Repaired) {
+        let error = anyhow!("{id} has no repairs to apply: it is {}", run.state);
+        return Err(Failure::new(Exit::Conflict, error).mend(format!("mb run show {id}")));
+    }
+    apply_to_source(&engine, &run).await?;
+    anstream::eprintln!("applied {} to {}", mb_core::event::count(run.tree(), "change"), run.source.root);
+    Ok(Exit::Ok)
+}
+
+async fn apply_to_source(engine: &Engine, run: &Run) -> Result<(), Failure> {
+    let mut patches = Vec::with_capacity(run.patches.len());
+    for applied in &run.patches {
+        let diff = engine.store().patch(&applied.patch.digest).await.context("the patch cannot be read")?;
+        let diff = diff.ok_or_else(|| anyhow!("patch {} is missing", applied.patch.digest))?;
+        patches.push(Patch::parse(diff).context("the stored patch cannot be read")?);
+    }
+    let project = Project::open(&PathBuf::from(&run.source.root)).await.context("the project cannot be read")?;
+    project.apply_to_source(&patches).await.map_err(|e| {
+        let merge = run.published.as_ref().and_then(|p| p.branch.as_ref()).map(|(branch, _)| format!("git merge {branch}"));
+        let failure = Failure::new(Exit::Conflict, anyhow::Error::new(e).context("the changes do not fit your files any more; nothing was changed"));
+        match merge {
+            Some(command) => failure.mend(command),
+            None => failure,
+        }
+    })
+}

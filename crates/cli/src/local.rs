@@ -1,0 +1,79 @@
+//! The embedded engine: data folder, store and sandbox of this machine, opened for one command.
+
+use std::path::PathBuf;
+use std::str::FromStr as _;
+
+use anyhow::Context as _;
+use mb_engine::{DataDir, Engine, Env};
+use mb_runner::{Sandbox, SandboxLevel};
+use mb_store::{SchemaState, Store, StoreOptions, StoreUrl};
+
+use crate::args::Global;
+use crate::exit::{Exit, Failure};
+use crate::settings;
+
+/// The data folder: what was asked for, else `$XDG_DATA_HOME/meta-builder`, else `~/.local/share/meta-builder`.
+pub(crate) fn data_dir(global: &Global) -> Result<PathBuf, Failure> {
+    if let Some(dir) = &global.data_dir {
+        return Ok(dir.clone());
+    }
+    let home = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    home("XDG_DATA_HOME")
+        .or_else(|| Some(home("HOME")?.join(".local/share")))
+        .map(|base| base.join("meta-builder"))
+        .ok_or_else(|| Failure::new(Exit::Usage, anyhow::anyhow!("there is no home folder to keep data in")).mend("set MB_DATA_DIR"))
+}
+
+/// Opens the data folder and the store, bringing a new or older schema up to date.
+pub(crate) async fn open(global: &Global) -> Result<(DataDir, Store, Env), Failure> {
+    let env = Env::system().context("no randomness from the operating system")?;
+    let data = DataDir::open(&data_dir(global)?).map_err(|e| Failure::new(Exit::Usage, e))?;
+    let settings = settings::load(global, data.root())?;
+    let url = match global.store.as_deref().or(settings.store.as_deref()) {
+        Some(text) => StoreUrl::from_str(text).map_err(|e| Failure::new(Exit::Usage, e))?,
+        None => StoreUrl::Sqlite(data.database()),
+    };
+    let store = Store::open(&url, StoreOptions::default()).await.map_err(|e| {
+        Failure::new(Exit::Unreachable, anyhow::Error::new(e).context(format!("the store {url} cannot be opened"))).mend("mb doctor")
+    })?;
+    match store.schema().await.context("the schema cannot be read")? {
+        SchemaState::Current => {}
+        SchemaState::Pending(_) => {
+            store.migrate(env.now()).await.context("the schema cannot be brought up to date")?;
+        }
+        SchemaState::Ahead { .. } => {
+            let error = anyhow::anyhow!("the store {url} was written by a newer release of meta-builder");
+            return Err(Failure::new(Exit::Conflict, error).mend("install the newer release, or choose another store with --store"));
+        }
+    }
+    Ok((data, store, env))
+}
+
+/// The engine over all that.
+pub(crate) async fn engine(global: &Global, sandbox: &str) -> Result<Engine, Failure> {
+    let (data, store, env) = open(global).await?;
+    let sandbox = sandbox_of(sandbox)?;
+    Ok(Engine::new(env, store, data, sandbox))
+}
+
+/// The sandbox by its word; `auto` is the best this host offers and never none.
+fn sandbox_of(word: &str) -> Result<Sandbox, Failure> {
+    let unavailable = |error| {
+        Failure::new(Exit::Refused, anyhow::Error::new(error).context(format!("the sandbox {word:?} cannot be used here")))
+            .mend("apt-get install bubblewrap, or accept no sandbox with --sandbox none")
+    };
+    match word {
+        "auto" => Sandbox::detect().map_err(unavailable),
+        other => {
+            let level = SandboxLevel::from_str(other).map_err(|_| {
+                Failure::new(Exit::Usage, anyhow::anyhow!("{other:?} is not a sandbox: auto, bubblewrap, landlock or none"))
+            })?;
+            Sandbox::with_level(level).map_err(unavailable)
+        }
+    }
+}
+
+/// Slots for commands: what was asked for, else one per processor.
+pub(crate) fn slots(asked: Option<usize>) -> usize {
+    asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from)).clamp(1, 256)
+}

@@ -1,0 +1,158 @@
+//! Counters and gauges. A field's help text is what an operator reads on the metrics page.
+//!
+//! Names are those of the seed runbooks (`meta_builder_v4_*`). Label values are words of closed vocabularies, so
+//! their number is bounded.
+
+use std::sync::atomic::AtomicU64;
+
+use mb_core::event::EventKind;
+use mb_core::run::Run;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+use crate::Engine;
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Outcome {
+    outcome: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Attempt {
+    failure_class: String,
+    strategy: String,
+    verdict: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Class {
+    failure_class: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Budget {
+    budget_type: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Queue {
+    queue: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Edge {
+    edge: String,
+}
+
+/// The metrics of one process.
+pub struct Metrics {
+    registry: Registry,
+    runs: Family<Outcome, Counter>,
+    run_seconds: Histogram,
+    repairs: Family<Attempt, Counter>,
+    retries: Family<Class, Counter>,
+    failures: Family<Class, Counter>,
+    budget_exceeded: Family<Budget, Counter>,
+    queue_depth: Family<Queue, Gauge>,
+    slots_busy: Gauge,
+    panics: Family<Edge, Counter>,
+    uptime: Gauge<f64, AtomicU64>,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Metrics {
+        let mut registry = Registry::default();
+        let runs = Family::default();
+        let run_seconds = Histogram::new(exponential_buckets(0.05, 2.0, 16));
+        let repairs = Family::default();
+        let retries = Family::default();
+        let failures = Family::default();
+        let budget_exceeded = Family::default();
+        let queue_depth = Family::default();
+        let slots_busy = Gauge::default();
+        let panics = Family::default();
+        let uptime = Gauge::default();
+        registry.register("meta_builder_v4_runs", "Runs that ended, by outcome", Family::clone(&runs));
+        registry.register("meta_builder_v4_run_duration_seconds", "Wall time of runs that ended", run_seconds.clone());
+        registry.register("meta_builder_v4_repair_attempts", "Repairs that ended, by failure class, strategy and verdict", Family::clone(&repairs));
+        registry.register("meta_builder_v4_retry_attempts", "Re-runs with nothing changed, by failure class", Family::clone(&retries));
+        registry.register("meta_builder_v4_failures", "Attempts that failed, by failure class", Family::clone(&failures));
+        registry.register("meta_builder_v4_budget_exceeded", "Refusals by a budget, by its kind", Family::clone(&budget_exceeded));
+        registry.register("meta_builder_v4_queue_depth", "Tasks ready to be claimed, by queue", Family::clone(&queue_depth));
+        registry.register("meta_builder_worker_slots_busy", "Tasks this process runs now", slots_busy.clone());
+        registry.register("meta_builder_panics", "Panics caught, by edge", Family::clone(&panics));
+        registry.register("meta_builder_uptime_seconds", "Seconds since this process started", uptime.clone());
+        Metrics { registry, runs, run_seconds, repairs, retries, failures, budget_exceeded, queue_depth, slots_busy, panics, uptime }
+    }
+
+    /// Lets another part of the process add its own metrics before they are first read.
+    pub fn registry_mut(&mut self) -> &mut Registry {
+        &mut self.registry
+    }
+
+    /// A panic was caught at that edge (`request`, `task`, `loop`).
+    pub fn panic(&self, edge: &str) {
+        self.panics.get_or_create(&Edge { edge: edge.to_owned() }).inc();
+    }
+
+    pub(crate) fn busy(&self, slots: usize) {
+        self.slots_busy.set(i64::try_from(slots).unwrap_or(i64::MAX));
+    }
+
+    /// Counts what an applied report led to.
+    pub(crate) fn count(&self, run: &Run, events: &[EventKind]) {
+        for event in events {
+            match event {
+                EventKind::RunFinished { outcome, spend } => {
+                    self.runs.get_or_create(&Outcome { outcome: outcome.to_string() }).inc();
+                    #[allow(clippy::cast_precision_loss, reason = "milliseconds of a run fit a double exactly")]
+                    self.run_seconds.observe(spend.time_ms as f64 / 1000.0);
+                }
+                EventKind::FailureClassified { class, .. } => {
+                    self.failures.get_or_create(&Class { failure_class: class.to_string() }).inc();
+                }
+                EventKind::RepairFinished { step, strategy, verdict, .. } => {
+                    let labels = Attempt { failure_class: class(run, step), strategy: strategy.word().to_owned(), verdict: verdict.clone() };
+                    self.repairs.get_or_create(&labels).inc();
+                }
+                EventKind::StepQueued { step, purpose: mb_core::attempt::Purpose::Rerun, .. } => {
+                    self.retries.get_or_create(&Class { failure_class: class(run, step) }).inc();
+                }
+                EventKind::BudgetExceeded { axis, .. } => {
+                    self.budget_exceeded.get_or_create(&Budget { budget_type: axis.to_string() }).inc();
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Reads the gauges that need a query.
+    pub(crate) async fn refresh(&self, engine: &Engine) {
+        let now = engine.env().now();
+        self.uptime.set(now.since(engine.started_at()).as_secs_f64());
+        match engine.store().queue_stats(now).await {
+            Ok(stats) => {
+                for queue in stats {
+                    let depth = i64::try_from(queue.ready).unwrap_or(i64::MAX);
+                    self.queue_depth.get_or_create(&Queue { queue: queue.class.to_string() }).set(depth);
+                }
+            }
+            Err(error) => tracing::warn!(error = %crate::attempt::chain(&error), "queue depth could not be read"),
+        }
+    }
+
+    pub(crate) fn encode(&self) -> String {
+        let mut text = String::new();
+        // Writing into a string cannot fail.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
+        text
+    }
+}
+
+fn class(run: &Run, step: &str) -> String {
+    run.step(step).and_then(|step| step.failure()).map_or_else(|| "unknown".into(), |failure| failure.class().to_string())
+}

@@ -1,0 +1,52 @@
+//! Taking back what its holder let go of: expired leases, runs whose process died, worktrees nobody uses.
+//!
+//! The loop takes no input and keeps no state: the same pass runs at start, after a crash and every interval.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::Engine;
+use crate::attempt::chain;
+
+/// Leases taken back in one pass.
+const REAP_MAX: u32 = 500;
+
+/// The reaper's loop.
+pub struct Reaper {
+    engine: Engine,
+    interval: Duration,
+    stale: Duration,
+}
+
+impl Reaper {
+    /// A reaper that looks every `interval` and adopts embedded runs whose process was not seen for `stale`.
+    pub fn new(engine: Engine, interval: Duration, stale: Duration) -> Reaper {
+        Reaper { engine, interval, stale }
+    }
+
+    /// Runs until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            self.pass().await;
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(self.interval) => {}
+            }
+        }
+    }
+
+    /// One pass. What fails is logged and tried again by the next.
+    async fn pass(&self) {
+        let store = self.engine.store();
+        let now = self.engine.env().now();
+        match store.reap(now, REAP_MAX).await {
+            Ok(keys) => keys.iter().for_each(|key| tracing::warn!(task = %key, "lease expired; task taken back")),
+            Err(error) => tracing::error!(error = %chain(&error), "expired leases could not be taken back"),
+        }
+        match store.adopt(now, self.stale).await {
+            Ok(runs) => runs.iter().for_each(|run| tracing::warn!(%run, "its process is gone; run adopted")),
+            Err(error) => tracing::error!(error = %chain(&error), "orphaned runs could not be adopted"),
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Taking a run in: read the project, freeze its files, write the run down.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mb_core::budget::{Budget, MicroUsd};
+use mb_core::id::TenantId;
+use mb_core::run::{Run, Source};
+use mb_project::ConfigErrors;
+use mb_runner::{Project, ProjectError};
+use mb_store::{Created, NewRun, StoreError};
+
+use crate::Engine;
+
+/// A wish for a run.
+#[derive(Debug, Clone)]
+pub struct StartRun {
+    /// Whose.
+    pub tenant: TenantId,
+    /// The project's folder on this machine.
+    pub root: PathBuf,
+    /// One command to run instead of the project's workflow.
+    pub command: Option<Vec<String>>,
+    /// Steps to run (with what they need) instead of all; empty means all.
+    pub only: Vec<String>,
+    /// The same key again is the same run.
+    pub idempotency_key: Option<String>,
+    /// Who asks.
+    pub actor: String,
+    /// Only a worker with this label may run it (an embedded run keeps to its own process).
+    pub affinity: Option<String>,
+    /// Bounds instead of the project's, axis by axis.
+    pub limits: Limits,
+    /// Whether to repair; the project's setting unless switched off here.
+    pub repair: bool,
+}
+
+/// Bounds of one run that replace those of its project.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Limits {
+    /// Wall time.
+    pub time: Option<Duration>,
+    /// Re-runs and repairs.
+    pub attempts: Option<u32>,
+    /// Money.
+    pub cost: Option<MicroUsd>,
+}
+
+impl Limits {
+    fn over(self, budget: &mut Budget) {
+        if let Some(time) = self.time {
+            budget.time_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        }
+        budget.attempts = self.attempts.unwrap_or(budget.attempts);
+        budget.cost_microusd = self.cost.unwrap_or(budget.cost_microusd);
+    }
+}
+
+/// Why a run was not taken in.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The project's configuration is wrong.
+    #[error("the project's configuration is not valid")]
+    Config(#[source] ConfigErrors),
+    /// A step was named that does not exist.
+    #[error("there is no step {name:?}; the steps are {}", .steps.join(", "))]
+    NoSuchStep {
+        /// The name.
+        name: String,
+        /// The steps there are.
+        steps: Vec<String>,
+    },
+    /// The project cannot be read or frozen.
+    #[error("the project cannot be read")]
+    Project(#[source] ProjectError),
+    /// The store did not take it.
+    #[error("the run could not be stored")]
+    Store(#[source] StoreError),
+}
+
+impl Engine {
+    /// Takes a run in. When this returns, the run is durable and will be executed by whoever may claim it.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing was stored then.
+    pub async fn start(&self, ask: StartRun) -> Result<Created, StartError> {
+        let mut workflow = match &ask.command {
+            Some(argv) => mb_project::for_command(&ask.root, argv),
+            None => mb_project::load(&ask.root),
+        }
+        .map_err(StartError::Config)?
+        .workflow;
+        ask.limits.over(&mut workflow.budget);
+        workflow.repair.enabled &= ask.repair;
+        restrict(&mut workflow, &ask.only)?;
+        let project = Project::open(&ask.root).await.map_err(StartError::Project)?;
+        let snapshot = project.snapshot(&self.data().snapshots()).await.map_err(StartError::Project)?;
+        let source = Source {
+            root: project.root().to_string_lossy().into_owned(),
+            commit: snapshot.base_commit.clone(),
+            snapshot: serde_json::to_value(&snapshot).expect("a snapshot is plain data and serialises"),
+        };
+        let now = self.env().now();
+        let run = Run::new(now, self.env().run_id(), ask.tenant, workflow, source);
+        let new = NewRun { run, idempotency_key: ask.idempotency_key, affinity: ask.affinity, actor: ask.actor };
+        self.store().create_run(now, new).await.map_err(StartError::Store)
+    }
+}
+
+/// Keeps the named steps and what they need.
+fn restrict(workflow: &mut mb_core::workflow::Workflow, only: &[String]) -> Result<(), StartError> {
+    if only.is_empty() {
+        return Ok(());
+    }
+    let mut keep: std::collections::BTreeSet<String> = std::collections::BTreeSet::new();
+    for name in only {
+        if workflow.step(name).is_none() {
+            let steps = workflow.steps.iter().map(|step| step.name.clone()).collect();
+            return Err(StartError::NoSuchStep { name: name.clone(), steps });
+        }
+        keep.insert(name.clone());
+    }
+    // Steps come after what they need, so one walk backwards finds everything.
+    for step in workflow.steps.iter().rev() {
+        if keep.contains(&step.name) {
+            keep.extend(step.needs.iter().cloned());
+        }
+    }
+    workflow.steps.retain(|step| keep.contains(&step.name));
+    Ok(())
+}

@@ -1,0 +1,121 @@
+//! Which files a step's command runs in.
+//!
+//! A step finds what the steps it needs have made (installed dependencies, build products), so steps that are
+//! connected by needs share one worktree and run in it one after another; steps that are not connected have
+//! worktrees of their own and run side by side. A worktree belongs to one version of the files: an accepted repair
+//! makes a new one. Repairs always work in fresh ones.
+//!
+//! Whether a worktree is warm is never assumed: [`prepare`] runs the needs that have not run in it yet, which is
+//! also what a restart after a crash does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use mb_core::id::RunId;
+use mb_core::workflow::{StepSpec, Workflow};
+use mb_runner::{LogSink, Worktree};
+use tokio::sync::OwnedMutexGuard;
+
+use crate::context::{Checked, Context, TaskError};
+
+/// A worktree and the steps that have succeeded in it.
+pub(crate) struct Workspace {
+    pub(crate) worktree: Worktree,
+    pub(crate) done: BTreeSet<String>,
+}
+
+/// Which worktree: the run, the group of connected steps (named by its first), the version of the files.
+type Key = (RunId, String, u32);
+
+/// A worktree that may not have been made yet, held by one task at a time.
+type Place = Arc<tokio::sync::Mutex<Option<Workspace>>>;
+
+/// The worktrees of the runs this process works on.
+#[derive(Default)]
+pub(crate) struct Workspaces {
+    places: Mutex<BTreeMap<Key, Place>>,
+}
+
+impl Workspaces {
+    /// The worktree of a step, for this task alone until the guard is dropped.
+    pub(crate) async fn lock(&self, run: RunId, group: String, tree: u32) -> OwnedMutexGuard<Option<Workspace>> {
+        let place = {
+            let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(places.entry((run, group, tree)).or_default())
+        };
+        place.lock_owned().await
+    }
+
+    /// Lets go of the worktrees of a run that are older than this version; all of them for `u32::MAX`.
+    pub(crate) fn forget(&self, run: RunId, before: u32) {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        places.retain(|(of, _, tree), _| *of != run || *tree >= before);
+    }
+}
+
+/// The name of a step's group: the first step, in the order of the workflow, that it is connected to by needs.
+pub(crate) fn group(workflow: &Workflow, step: &str) -> String {
+    let mut group: BTreeSet<&str> = BTreeSet::from([step]);
+    // Each pass adds at least one step or is the last.
+    for _ in 0..workflow.steps.len() {
+        let before = group.len();
+        for spec in &workflow.steps {
+            let connected = group.contains(spec.name.as_str()) || spec.needs.iter().any(|need| group.contains(need.as_str()));
+            if connected {
+                group.insert(&spec.name);
+                group.extend(spec.needs.iter().map(String::as_str));
+            }
+        }
+        if group.len() == before {
+            break;
+        }
+    }
+    let first = workflow.steps.iter().find(|spec| group.contains(spec.name.as_str()));
+    first.map_or_else(|| step.to_owned(), |spec| spec.name.clone())
+}
+
+/// Every step that `step` needs, directly or not, in the order of the workflow.
+pub(crate) fn needs<'a>(workflow: &'a Workflow, step: &StepSpec) -> Vec<&'a StepSpec> {
+    let mut wanted: BTreeSet<&str> = step.needs.iter().map(String::as_str).collect();
+    // Steps come after what they need, so one walk backwards finds everything.
+    for spec in workflow.steps.iter().rev() {
+        if wanted.contains(spec.name.as_str()) {
+            wanted.extend(spec.needs.iter().map(String::as_str));
+        }
+    }
+    workflow.steps.iter().filter(|spec| wanted.contains(spec.name.as_str())).collect()
+}
+
+/// All folders that any step of the workflow wants carried: connected steps see the same files.
+pub(crate) fn caches(workflow: &Workflow) -> BTreeSet<String> {
+    workflow.steps.iter().flat_map(|spec| spec.caches.iter().cloned()).collect()
+}
+
+/// Where a worktree of a run is put. Flat, so that one sweep finds what a dead process left.
+pub(crate) fn place(context: &Context<'_>, part: &str) -> PathBuf {
+    let data = context.engine.data();
+    data.worktree(context.run.id, &format!("{}-{}-{part}", context.work, context.fence.0))
+}
+
+/// Runs the needs of a step that have not run in this worktree. The first that fails is the answer.
+pub(crate) async fn prepare(
+    context: &Context<'_>,
+    spec: &StepSpec,
+    worktree: &Worktree,
+    done: &mut BTreeSet<String>,
+    log: &LogSink,
+) -> Result<Option<(String, Checked)>, TaskError> {
+    for need in needs(&context.run.workflow, spec) {
+        if done.contains(&need.name) {
+            continue;
+        }
+        log.note(&format!("{} needs {}, which has not run in these files yet", spec.name, need.name));
+        let checked = context.check(need, worktree, log).await;
+        if checked.failure.is_some() {
+            return Ok(Some((need.name.clone(), checked)));
+        }
+        done.insert(need.name.clone());
+    }
+    Ok(None)
+}

@@ -1,0 +1,61 @@
+//! The usual toolchains work inside, offline. A tool the machine does not have is passed over, aloud.
+
+use std::process::Command;
+use std::time::Instant;
+
+use mb_core::workflow::Network;
+use mb_runner::SandboxLevel;
+
+use crate::support::{Bench, sh};
+
+const CARGO: &[(&str, &str)] = &[
+    ("Cargo.toml", "[package]\nname = \"tiny\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[workspace]\n"),
+    ("src/lib.rs", "pub fn one() -> u8 {\n    1\n}\n\n#[test]\nfn it() {\n    assert_eq!(one(), 1);\n}\n"),
+    ("main.c", "#include <stdio.h>\nint main(void) { puts(\"from c\"); return 0; }\n"),
+    (".gitignore", "target/\nCargo.lock\n"),
+];
+
+fn installed(program: &str) -> bool {
+    let found = Command::new(program).arg("--version").output().is_ok_and(|printed| printed.status.success());
+    if !found {
+        println!("passed over: {program} is not installed");
+    }
+    found
+}
+
+#[tokio::test]
+async fn toolchains_work_at_both_levels() {
+    let bench = Bench::git(CARGO).await;
+    let lines = [
+        ("cargo", "cargo test --offline -q 2>&1 | grep 'test result: ok'"),
+        ("rustfmt", "cargo fmt --check"),
+        ("python3", "python3 -c 'print(1 + 1)'"),
+        ("node", "node -e 'console.log(1 + 1)'"),
+        ("npm", "npm --version"),
+        ("gcc", "gcc main.c -o c && ./c"),
+    ];
+    for level in [SandboxLevel::Bubblewrap, SandboxLevel::Landlock] {
+        for (program, line) in lines.iter().filter(|(program, _)| installed(program)) {
+            for network in [Network::None, Network::Full] {
+                let mut ask = sh(line).at(level).network(network);
+                ask.limits.timeout_ms = 120_000;
+                let ran = bench.run(ask).await;
+                assert!(ran.outcome.exit.success(), "{program} at {level}: {}", ran.text());
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_overhead_of_a_run_is_measured() {
+    let bench = Bench::git(CARGO).await;
+    bench.run(sh("true")).await.ok();
+    let mut best = u128::MAX;
+    for _ in 0..5 {
+        let began = Instant::now();
+        bench.run(sh("true")).await.ok();
+        best = best.min(began.elapsed().as_millis());
+    }
+    println!("snapshot, worktree, run of `true`, removal: {best} ms");
+    assert!(best < 2_000, "{best} ms");
+}

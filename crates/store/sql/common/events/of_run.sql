@@ -1,0 +1,1 @@
+SELECT seq, run, at, doc FROM events WHERE tenant = $1 AND run = $4 AND seq > $2 ORDER BY seq LIMIT $3

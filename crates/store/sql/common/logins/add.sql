@@ -1,0 +1,1 @@
+INSERT INTO logins (hash, expires_at) VALUES ($1, $2)

@@ -1,0 +1,1 @@
+SELECT diff FROM patches WHERE digest = $1

@@ -1,0 +1,1 @@
+SELECT run FROM idempotency WHERE tenant = $1 AND key = $2

@@ -1,0 +1,1 @@
+SELECT state, COUNT(*) AS n FROM runs WHERE tenant = $1 GROUP BY state

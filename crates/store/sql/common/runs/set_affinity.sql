@@ -1,0 +1,1 @@
+UPDATE runs SET affinity = $2 WHERE id = $1

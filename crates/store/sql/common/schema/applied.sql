@@ -1,0 +1,1 @@
+SELECT name, checksum FROM mb_migrations ORDER BY name

@@ -1,0 +1,1 @@
+INSERT INTO mb_migrations (name, checksum, applied_at) VALUES ($1, $2, $3)

@@ -1,0 +1,1 @@
+UPDATE tasks SET affinity = $2 WHERE run = $1

@@ -1,0 +1,3 @@
+SELECT id, tenant, name, hash, scopes, created_at, expires_at, last_used_at, revoked_at
+FROM tokens
+WHERE hash = $1

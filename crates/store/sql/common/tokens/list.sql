@@ -1,0 +1,4 @@
+SELECT id, tenant, name, hash, scopes, created_at, expires_at, last_used_at, revoked_at
+FROM tokens
+WHERE tenant = $1
+ORDER BY created_at, id

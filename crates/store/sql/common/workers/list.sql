@@ -1,0 +1,4 @@
+SELECT id, node, pid, version, roles, slots, affinity, started_at, seen_at, state
+FROM workers
+WHERE seen_at >= $1
+ORDER BY node, started_at, id

@@ -1,0 +1,19 @@
+-- Whole runs in one statement, so that no reader sees a step of before with an attempt of after.
+SELECT
+    r.id, r.tenant, r.source, r.head, w.doc AS workflow,
+    (
+        SELECT coalesce(jsonb_agg(jsonb_build_object('name', s.name, 'state', s.doc) ORDER BY s.position), '[]')
+        FROM steps AS s WHERE s.run = r.id
+    ) AS steps,
+    (
+        SELECT coalesce(jsonb_agg(jsonb_build_object('step', a.step, 'doc', a.doc) ORDER BY a.step, a.number), '[]')
+        FROM attempts AS a WHERE a.run = r.id
+    ) AS attempts,
+    (
+        SELECT coalesce(jsonb_agg(jsonb_build_object('step', p.step, 'doc', p.doc) ORDER BY p.step, p.number), '[]')
+        FROM repairs AS p WHERE p.run = r.id
+    ) AS repairs
+FROM runs AS r
+INNER JOIN workflows AS w ON r.digest = w.digest
+WHERE r.id = ANY($1)
+ORDER BY r.id

@@ -1,0 +1,1 @@
+SELECT fence, worker FROM tasks WHERE run = $1 AND work = $2

@@ -1,0 +1,355 @@
+//! The two drivers behind one small face: a [`Session`] runs a [`Sql`] with [`Value`]s and gives [`Row`]s.
+//!
+//! This is what lets every verb be written once. Deliberately absent: generics over `sqlx::Database` (their bounds
+//! would be in every signature) and `sqlx::Any` (no JSON, no arrays).
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::types::Json;
+use sqlx::{AssertSqlSafe, Connection as _, PgPool, Postgres, Row as _, Sqlite, SqlitePool, Transaction};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use std::sync::Arc;
+
+use mb_core::time::Timestamp;
+
+use crate::error::StoreError;
+use crate::json;
+use crate::sql::Sql;
+
+pub(crate) enum Backend {
+    Sqlite { writer: Arc<Mutex<Writer>>, readers: SqlitePool },
+    Postgres(PgPool),
+}
+
+/// SQLite's one writing connection; none once it is closed.
+pub(crate) struct Writer(Option<SqliteConnection>);
+
+impl Writer {
+    pub(crate) fn new(connection: SqliteConnection) -> Writer {
+        Writer(Some(connection))
+    }
+
+    fn connection(&mut self) -> Result<&mut SqliteConnection, StoreError> {
+        self.0.as_mut().ok_or_else(|| sqlx::Error::PoolClosed.into())
+    }
+
+    pub(crate) async fn close(&mut self) {
+        if let Some(connection) = self.0.take()
+            && let Err(error) = connection.close().await
+        {
+            tracing::warn!(%error, "the database was not closed cleanly; its log will be replayed");
+        }
+    }
+}
+
+impl Backend {
+    /// A transaction that may write; dropped without [`Session::commit`] it is rolled back.
+    pub(crate) async fn write(&self) -> Result<Session, StoreError> {
+        let connection = match self {
+            Self::Sqlite { writer, .. } => {
+                let mut guard = WriteGuard(Some(writer.clone().lock_owned().await));
+                sqlx::query("BEGIN IMMEDIATE").execute(guard.connection()?).await?;
+                Connection::SqliteWrite(guard)
+            }
+            Self::Postgres(pool) => Connection::PostgresWrite(pool.begin().await?),
+        };
+        Ok(Session { connection, is_change: false })
+    }
+
+    /// A connection to read with, one statement at a time.
+    pub(crate) async fn read(&self) -> Result<Session, StoreError> {
+        let connection = match self {
+            Self::Sqlite { readers, .. } => Connection::SqliteRead(readers.acquire().await?),
+            Self::Postgres(pool) => Connection::PostgresRead(pool.acquire().await?),
+        };
+        Ok(Session { connection, is_change: false })
+    }
+}
+
+/// One connection in use.
+pub(crate) struct Session {
+    connection: Connection,
+    /// Whether events were appended or tasks enqueued: then somebody must be woken after the commit.
+    pub(crate) is_change: bool,
+}
+
+enum Connection {
+    SqliteWrite(WriteGuard),
+    SqliteRead(PoolConnection<Sqlite>),
+    PostgresWrite(Transaction<'static, Postgres>),
+    PostgresRead(PoolConnection<Postgres>),
+}
+
+enum Driver<'a> {
+    Sqlite(&'a mut SqliteConnection),
+    Postgres(&'a mut PgConnection),
+}
+
+impl Session {
+    fn driver(&mut self) -> Result<Driver<'_>, StoreError> {
+        Ok(match &mut self.connection {
+            Connection::SqliteWrite(guard) => Driver::Sqlite(guard.connection()?),
+            Connection::SqliteRead(connection) => Driver::Sqlite(connection),
+            Connection::PostgresWrite(transaction) => Driver::Postgres(transaction),
+            Connection::PostgresRead(connection) => Driver::Postgres(connection),
+        })
+    }
+
+    /// Runs a statement and collects its rows.
+    pub(crate) async fn rows(&mut self, sql: Sql, values: &[Value]) -> Result<Vec<Row>, StoreError> {
+        Ok(match self.driver()? {
+            Driver::Sqlite(connection) => {
+                let query = values.iter().fold(sqlx::query(sql.sqlite), bind_sqlite);
+                query.fetch_all(connection).await?.into_iter().map(Row::Sqlite).collect()
+            }
+            Driver::Postgres(connection) => {
+                let query = values.iter().fold(sqlx::query(sql.postgres), bind_postgres);
+                query.fetch_all(connection).await?.into_iter().map(Row::Postgres).collect()
+            }
+        })
+    }
+
+    /// Runs a statement and takes its first row, if there is one.
+    pub(crate) async fn row(&mut self, sql: Sql, values: &[Value]) -> Result<Option<Row>, StoreError> {
+        Ok(self.rows(sql, values).await?.into_iter().next())
+    }
+
+    /// Runs a statement; gives the number of rows it changed.
+    pub(crate) async fn execute(&mut self, sql: Sql, values: &[Value]) -> Result<u64, StoreError> {
+        Ok(match self.driver()? {
+            Driver::Sqlite(connection) => {
+                let query = values.iter().fold(sqlx::query(sql.sqlite), bind_sqlite);
+                query.execute(connection).await?.rows_affected()
+            }
+            Driver::Postgres(connection) => {
+                let query = values.iter().fold(sqlx::query(sql.postgres), bind_postgres);
+                query.execute(connection).await?.rows_affected()
+            }
+        })
+    }
+
+    /// Runs a text of several statements without values: a migration.
+    pub(crate) async fn script(&mut self, sql: Sql) -> Result<(), StoreError> {
+        match self.driver()? {
+            Driver::Sqlite(connection) => sqlx::raw_sql(sql.sqlite).execute(connection).await.map(|_| ())?,
+            Driver::Postgres(connection) => sqlx::raw_sql(sql.postgres).execute(connection).await.map(|_| ())?,
+        }
+        Ok(())
+    }
+
+    /// Makes the PostgreSQL schema all tables live in, if one was asked for.
+    pub(crate) async fn make_schema(&mut self, name: Option<&str>) -> Result<(), StoreError> {
+        if let (Driver::Postgres(connection), Some(name)) = (self.driver()?, name) {
+            // The one statement made from a string: an identifier cannot be bound. Opening the store has checked that
+            // it is plain.
+            let sql = AssertSqlSafe(format!("CREATE SCHEMA IF NOT EXISTS {name}"));
+            sqlx::raw_sql(sql).execute(connection).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes what was written durable. Does nothing for a reader.
+    pub(crate) async fn commit(self) -> Result<(), StoreError> {
+        match self.connection {
+            Connection::SqliteWrite(mut guard) => guard.commit().await,
+            Connection::PostgresWrite(transaction) => Ok(transaction.commit().await?),
+            Connection::SqliteRead(_) | Connection::PostgresRead(_) => Ok(()),
+        }
+    }
+}
+
+/// The writer, held. A verb that fails, or whose caller stopped waiting, leaves here with its transaction open:
+/// the rollback then runs before anybody else gets the writer.
+struct WriteGuard(Option<OwnedMutexGuard<Writer>>);
+
+impl WriteGuard {
+    fn connection(&mut self) -> Result<&mut SqliteConnection, StoreError> {
+        self.0.as_mut().expect("the guard is only given up at the end").connection()
+    }
+
+    async fn commit(&mut self) -> Result<(), StoreError> {
+        sqlx::query("COMMIT").execute(self.connection()?).await?;
+        self.0 = None;
+        Ok(())
+    }
+}
+
+impl Drop for WriteGuard {
+    fn drop(&mut self) {
+        let (Some(mut guard), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) else { return };
+        runtime.spawn(async move {
+            if let Ok(connection) = guard.connection() {
+                // Fails when nothing was begun, which is as good.
+                let _ = sqlx::query("ROLLBACK").execute(connection).await;
+            }
+        });
+    }
+}
+
+/// A value to bind. Text from outside has its NUL characters replaced, because PostgreSQL cannot store them.
+pub(crate) enum Value {
+    Int(Option<i64>),
+    Text(Option<String>),
+    Bytes(Vec<u8>),
+    Json(serde_json::Value),
+    /// An array on PostgreSQL, a JSON array on SQLite.
+    Texts(Vec<String>),
+}
+
+impl Value {
+    pub(crate) fn text(text: impl AsRef<str>) -> Value {
+        Value::Text(Some(json::clean(text.as_ref()).into_owned()))
+    }
+
+    pub(crate) fn opt_text(text: Option<&str>) -> Value {
+        Value::Text(text.map(|text| json::clean(text).into_owned()))
+    }
+
+    /// The text form of an id or another word that is known to be plain.
+    #[expect(clippy::needless_pass_by_value, reason = "ids are small and copied")]
+    pub(crate) fn id(id: impl ToString) -> Value {
+        Value::Text(Some(id.to_string()))
+    }
+
+    pub(crate) fn time(at: Timestamp) -> Value {
+        Value::Int(Some(at.as_micros()))
+    }
+
+    pub(crate) fn opt_time(at: Option<Timestamp>) -> Value {
+        Value::Int(at.map(Timestamp::as_micros))
+    }
+
+    pub(crate) fn int(number: impl Into<i64>) -> Value {
+        Value::Int(Some(number.into()))
+    }
+
+    pub(crate) fn json(document: &impl Serialize) -> Result<Value, StoreError> {
+        Ok(Value::Json(json::encode(document)?))
+    }
+
+    pub(crate) fn array(rows: Vec<serde_json::Value>) -> Value {
+        Value::Json(serde_json::Value::Array(rows))
+    }
+}
+
+type SqliteQuery<'q> = sqlx::query::Query<'q, Sqlite, <Sqlite as sqlx::Database>::Arguments>;
+type PostgresQuery<'q> = sqlx::query::Query<'q, Postgres, <Postgres as sqlx::Database>::Arguments>;
+
+fn bind_sqlite<'q>(query: SqliteQuery<'q>, value: &'q Value) -> SqliteQuery<'q> {
+    match value {
+        Value::Int(number) => query.bind(number),
+        Value::Text(text) => query.bind(text),
+        Value::Bytes(bytes) => query.bind(bytes),
+        Value::Json(document) => query.bind(Json(document)),
+        Value::Texts(texts) => query.bind(Json(texts)),
+    }
+}
+
+fn bind_postgres<'q>(query: PostgresQuery<'q>, value: &'q Value) -> PostgresQuery<'q> {
+    match value {
+        Value::Int(number) => query.bind(number),
+        Value::Text(text) => query.bind(text),
+        Value::Bytes(bytes) => query.bind(bytes),
+        Value::Json(document) => query.bind(Json(document)),
+        Value::Texts(texts) => query.bind(texts),
+    }
+}
+
+/// A row of either driver. What does not decode is [`StoreError::Corrupt`].
+pub(crate) enum Row {
+    Sqlite(SqliteRow),
+    Postgres(PgRow),
+}
+
+impl Row {
+    fn get<T>(&self, column: &'static str) -> Result<T, StoreError>
+    where
+        T: for<'r> sqlx::Decode<'r, Sqlite> + sqlx::Type<Sqlite>,
+        T: for<'r> sqlx::Decode<'r, Postgres> + sqlx::Type<Postgres>,
+    {
+        let value = match self {
+            Self::Sqlite(row) => row.try_get(column),
+            Self::Postgres(row) => row.try_get(column),
+        };
+        value.map_err(|source| StoreError::corrupt(column, source))
+    }
+
+    pub(crate) fn int(&self, column: &'static str) -> Result<i64, StoreError> {
+        self.get(column)
+    }
+
+    pub(crate) fn opt_int(&self, column: &'static str) -> Result<Option<i64>, StoreError> {
+        self.get(column)
+    }
+
+    pub(crate) fn text(&self, column: &'static str) -> Result<String, StoreError> {
+        self.get(column)
+    }
+
+    pub(crate) fn opt_text(&self, column: &'static str) -> Result<Option<String>, StoreError> {
+        self.get(column)
+    }
+
+    pub(crate) fn bytes(&self, column: &'static str) -> Result<Vec<u8>, StoreError> {
+        self.get(column)
+    }
+
+    pub(crate) fn time(&self, column: &'static str) -> Result<Timestamp, StoreError> {
+        self.int(column).map(Timestamp::from_micros)
+    }
+
+    pub(crate) fn opt_time(&self, column: &'static str) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.opt_int(column)?.map(Timestamp::from_micros))
+    }
+
+    /// A number that is never negative and fits the type asked for.
+    pub(crate) fn count<T: TryFrom<i64, Error: std::error::Error + Send + Sync + 'static>>(
+        &self,
+        column: &'static str,
+    ) -> Result<T, StoreError> {
+        T::try_from(self.int(column)?).map_err(|source| StoreError::corrupt(column, source))
+    }
+
+    /// An id, or anything else with a text form.
+    pub(crate) fn parse<T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>>(
+        &self,
+        column: &'static str,
+    ) -> Result<T, StoreError> {
+        self.text(column)?.parse().map_err(|source| StoreError::corrupt(column, source))
+    }
+
+    /// A word of a closed vocabulary.
+    pub(crate) fn word<T>(&self, column: &'static str, from: fn(&str) -> Option<T>) -> Result<T, StoreError> {
+        let word = self.text(column)?;
+        from(&word).ok_or_else(|| StoreError::corrupt(column, format!("unknown word {word:?}")))
+    }
+
+    /// A word of a closed vocabulary, or nothing.
+    pub(crate) fn opt_word<T>(
+        &self,
+        column: &'static str,
+        from: fn(&str) -> Option<T>,
+    ) -> Result<Option<T>, StoreError> {
+        if self.opt_text(column)?.is_some() { self.word(column, from).map(Some) } else { Ok(None) }
+    }
+
+    pub(crate) fn json<T: DeserializeOwned + 'static>(&self, column: &'static str) -> Result<T, StoreError> {
+        let Json(document) = match self {
+            Self::Sqlite(row) => row.try_get(column),
+            Self::Postgres(row) => row.try_get(column),
+        }
+        .map_err(|source| StoreError::corrupt(column, source))?;
+        Ok(document)
+    }
+}
+
+/// A duration as the databases' settings want it: whole milliseconds.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,285 @@
+//! Where the run machine meets a transaction: runs are loaded whole, moved by `advance::apply`, and what changed is
+//! written back.
+//!
+//! A [`Turn`] keeps the run as it was beside the run as it is, so only steps, attempts and repairs that differ are
+//! written, and a transaction with many runs still takes one statement per table. Deliberately absent: any other
+//! code that writes these tables.
+
+use std::collections::BTreeMap;
+
+use mb_core::advance::{self, Effect, Illegal, RunEvent};
+use mb_core::attempt::{Attempt, AttemptState};
+use mb_core::budget::Spend;
+use mb_core::event::EventKind;
+use mb_core::id::{RunId, TenantId};
+use mb_core::repair::{Repair, RepairState};
+use mb_core::run::{AppliedPatch, Published, Run, RunState, Step, StepState};
+use mb_core::task::Work;
+use mb_core::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+
+use crate::db::{Row, Session, Value};
+use crate::error::StoreError;
+use crate::json::encode;
+use crate::list;
+use crate::sql;
+
+/// A run being moved in a transaction that holds its row.
+pub(crate) struct Turn {
+    now: Timestamp,
+    before: Run,
+    pub(crate) run: Run,
+    effects: Vec<Effect>,
+    events: Vec<EventKind>,
+}
+
+impl Turn {
+    pub(crate) fn new(now: Timestamp, run: Run) -> Turn {
+        Turn { now, before: run.clone(), run, effects: Vec::new(), events: Vec::new() }
+    }
+
+    /// A run of which nothing is stored yet but its own row.
+    pub(crate) fn of_new_run(now: Timestamp, run: Run) -> Turn {
+        let mut turn = Turn::new(now, run);
+        turn.before.steps.clear();
+        turn
+    }
+
+    /// Moves the run by one event; leaves it as it is when the event does not fit.
+    pub(crate) fn apply(&mut self, event: RunEvent) -> Result<(), Illegal> {
+        let advance = advance::apply(self.now, self.run.clone(), event)?;
+        self.run = advance.next;
+        self.effects.extend(advance.effects);
+        self.events.extend(advance.events);
+        Ok(())
+    }
+
+    /// Whether the work is put back on the queue by this turn.
+    pub(crate) fn enqueues(&self, work: &Work) -> bool {
+        self.effects.iter().any(|effect| matches!(effect, Effect::Enqueue(spec) if spec.work == *work))
+    }
+}
+
+/// Loads runs and, in a writing transaction, holds their rows until its end.
+pub(crate) async fn hold(tx: &mut Session, now: Timestamp, ids: Vec<RunId>) -> Result<BTreeMap<RunId, Turn>, StoreError> {
+    let ids = [Value::Texts(ids.iter().map(ToString::to_string).collect())];
+    tx.rows(sql::RUNS_LOCK, &ids).await?;
+    // A statement of its own: its snapshot is taken after the locks, so it sees what their last holders wrote.
+    let rows = tx.rows(sql::RUNS_LOAD, &ids).await?;
+    rows.iter().map(|row| decode(row).map(|run| (run.id, Turn::new(now, run)))).collect()
+}
+
+/// The part of a run that moves, beside its steps.
+#[derive(Serialize, Deserialize)]
+struct Head {
+    state: RunState,
+    created_at: Timestamp,
+    started_at: Option<Timestamp>,
+    finished_at: Option<Timestamp>,
+    spend: Spend,
+    cancel: Option<String>,
+    patches: Vec<AppliedPatch>,
+    published: Option<Published>,
+}
+
+#[derive(Deserialize)]
+struct StepRow {
+    name: String,
+    state: StepState,
+}
+
+#[derive(Deserialize)]
+struct PartRow<T> {
+    step: String,
+    doc: T,
+}
+
+/// The moving part as it is stored.
+pub(crate) fn head(run: &Run) -> Result<Json, StoreError> {
+    encode(&Head {
+        state: run.state.clone(),
+        created_at: run.created_at,
+        started_at: run.started_at,
+        finished_at: run.finished_at,
+        spend: run.spend,
+        cancel: run.cancel.clone(),
+        patches: run.patches.clone(),
+        published: run.published.clone(),
+    })
+}
+
+/// A whole run from the row of `runs/load`.
+pub(crate) fn decode(row: &Row) -> Result<Run, StoreError> {
+    let head: Head = row.json("head")?;
+    let mut steps: Vec<Step> = row
+        .json::<Vec<StepRow>>("steps")?
+        .into_iter()
+        .map(|StepRow { name, state }| Step { name, state, attempts: Vec::new(), repairs: Vec::new() })
+        .collect();
+    let index: BTreeMap<String, usize> = steps.iter().enumerate().map(|(i, step)| (step.name.clone(), i)).collect();
+    let place = |step: &str| {
+        index.get(step).copied().ok_or_else(|| StoreError::corrupt("steps", format!("there is no step {step:?}")))
+    };
+    for PartRow { step, doc } in row.json::<Vec<PartRow<Attempt>>>("attempts")? {
+        steps[place(&step)?].attempts.push(doc);
+    }
+    for PartRow { step, doc } in row.json::<Vec<PartRow<Repair>>>("repairs")? {
+        steps[place(&step)?].repairs.push(doc);
+    }
+    Ok(Run {
+        id: row.parse("id")?,
+        tenant: row.parse("tenant")?,
+        workflow: row.json("workflow")?,
+        source: row.json("source")?,
+        state: head.state,
+        created_at: head.created_at,
+        started_at: head.started_at,
+        finished_at: head.finished_at,
+        spend: head.spend,
+        cancel: head.cancel,
+        steps,
+        patches: head.patches,
+        published: head.published,
+    })
+}
+
+/// What a transaction writes, one array per statement.
+#[derive(Default)]
+struct Writes {
+    runs: Vec<Json>,
+    steps: Vec<Json>,
+    attempts: Vec<Json>,
+    repairs: Vec<Json>,
+    withdrawn: Vec<Json>,
+    interrupted: Vec<Json>,
+    enqueued: Vec<Json>,
+    events: Vec<(TenantId, RunId, Timestamp, EventKind)>,
+}
+
+/// Writes what the turns changed, and does their effects.
+pub(crate) async fn save(tx: &mut Session, turns: impl IntoIterator<Item = &Turn>) -> Result<(), StoreError> {
+    let mut writes = Writes::default();
+    for turn in turns {
+        writes.collect(turn)?;
+    }
+    tx.is_change |= !writes.events.is_empty() || !writes.enqueued.is_empty();
+    run_all(tx, sql::RUNS_UPDATE, writes.runs).await?;
+    run_all(tx, sql::RUNS_PUT_STEPS, writes.steps).await?;
+    run_all(tx, sql::RUNS_PUT_ATTEMPTS, writes.attempts).await?;
+    run_all(tx, sql::RUNS_PUT_REPAIRS, writes.repairs).await?;
+    // Whoever holds a task that is withdrawn is told to stop instead.
+    if !writes.withdrawn.is_empty() {
+        let withdrawn = Value::array(writes.withdrawn.clone());
+        tx.execute(sql::TASKS_WITHDRAW, &[withdrawn]).await?;
+        writes.interrupted.append(&mut writes.withdrawn);
+    }
+    if !writes.interrupted.is_empty() {
+        tx.execute(sql::TASKS_INTERRUPT, &[Value::array(writes.interrupted)]).await?;
+    }
+    run_all(tx, sql::TASKS_ENQUEUE, writes.enqueued).await?;
+    append(tx, writes.events).await
+}
+
+/// Runs a statement that must write exactly one row for each item.
+async fn run_all(tx: &mut Session, sql: sql::Sql, items: Vec<Json>) -> Result<(), StoreError> {
+    if items.is_empty() {
+        return Ok(());
+    }
+    let expected = items.len() as u64;
+    let written = tx.execute(sql, &[Value::array(items)]).await?;
+    if written == expected {
+        return Ok(());
+    }
+    let what = format!("{written} rows were written where {expected} belong: something finished would be overwritten");
+    Err(StoreError::Conflict { what, source: None })
+}
+
+impl Writes {
+    fn collect(&mut self, turn: &Turn) -> Result<(), StoreError> {
+        let (before, run) = (&turn.before, &turn.run);
+        if before != run {
+            self.runs.push(list::columns(run, &head(run)?)?);
+        }
+        for (position, step) in run.steps.iter().enumerate() {
+            self.collect_step(run, position, step, before.steps.get(position))?;
+        }
+        for effect in &turn.effects {
+            match effect {
+                Effect::Enqueue(spec) => self.enqueued.push(json!({
+                    "run": run.id, "work": spec.work.to_string(), "class": spec.class,
+                    "ready_at": spec.ready_at.as_micros(),
+                })),
+                Effect::Withdraw(work) => self.withdrawn.push(name_of(run.id, work)),
+                Effect::Interrupt(work) => self.interrupted.push(name_of(run.id, work)),
+            }
+        }
+        self.events.extend(turn.events.iter().map(|kind| (run.tenant, run.id, turn.now, kind.clone())));
+        Ok(())
+    }
+
+    fn collect_step(&mut self, run: &Run, position: usize, step: &Step, old: Option<&Step>) -> Result<(), StoreError> {
+        if old.is_none_or(|old| old.state != step.state) {
+            self.steps.push(json!({
+                "run": run.id, "tenant": run.tenant, "name": step.name, "position": position,
+                "state": step.word(), "doc": encode(&step.state)?,
+            }));
+        }
+        let part = |number: u32, state: &str, doc: Json| {
+            json!({
+                "run": run.id, "tenant": run.tenant, "step": step.name,
+                "number": number, "state": state, "doc": doc,
+            })
+        };
+        for (index, attempt) in step.attempts.iter().enumerate() {
+            if old.and_then(|old| old.attempts.get(index)) != Some(attempt) {
+                self.attempts.push(part(attempt.number, attempt_word(attempt), encode(attempt)?));
+            }
+        }
+        for (index, repair) in step.repairs.iter().enumerate() {
+            if old.and_then(|old| old.repairs.get(index)) != Some(repair) {
+                self.repairs.push(part(repair.number, repair_word(repair), encode(repair)?));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A task's name as the statements take it.
+pub(crate) fn name_of(run: RunId, work: &Work) -> Json {
+    json!({ "run": run, "work": work.to_string() })
+}
+
+const fn attempt_word(attempt: &Attempt) -> &'static str {
+    match attempt.state {
+        AttemptState::Queued { .. } => "queued",
+        AttemptState::Running { .. } => "running",
+        AttemptState::Finished { .. } => "finished",
+    }
+}
+
+const fn repair_word(repair: &Repair) -> &'static str {
+    match repair.state {
+        RepairState::Queued { .. } => "queued",
+        RepairState::Running { .. } => "running",
+        RepairState::Finished { .. } => "finished",
+    }
+}
+
+/// Appends events. Their numbers come from a counter whose row stays locked until the commit, so this is last.
+async fn append(tx: &mut Session, events: Vec<(TenantId, RunId, Timestamp, EventKind)>) -> Result<(), StoreError> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let count = i64::try_from(events.len()).map_err(|source| StoreError::corrupt("events", source))?;
+    let last = tx.row(sql::EVENTS_RESERVE, &[Value::int(count)]).await?;
+    let last = last.ok_or_else(|| StoreError::corrupt("counters", "there is no counter of events"))?.int("value")?;
+    let rows = (last - count + 1..).zip(events).map(|(seq, (tenant, run, at, kind))| {
+        Ok(json!({
+            "seq": seq, "tenant": tenant, "run": run, "at": at.as_micros(),
+            "event": kind.word(), "step": kind.step(), "doc": encode(&kind)?,
+        }))
+    });
+    let rows = rows.collect::<Result<Vec<_>, StoreError>>()?;
+    tx.execute(sql::EVENTS_APPEND, &[Value::array(rows)]).await.map(|_| ())
+}

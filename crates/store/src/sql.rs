@@ -1,0 +1,154 @@
+//! Every statement, by name: one file where both dialects can speak it, two of the same name where they differ.
+//!
+//! The list is closed so that a test can prepare each on its engine and compare it with the folder. Deliberately
+//! absent: SQL made from strings at run time.
+
+/// A statement in both dialects; the same text when one will do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sql {
+    pub(crate) sqlite: &'static str,
+    pub(crate) postgres: &'static str,
+}
+
+macro_rules! file {
+    (common $name:literal) => {
+        Sql {
+            sqlite: include_str!(concat!("../sql/common/", $name, ".sql")),
+            postgres: include_str!(concat!("../sql/common/", $name, ".sql")),
+        }
+    };
+    (both $name:literal) => {
+        Sql {
+            sqlite: include_str!(concat!("../sql/sqlite/", $name, ".sql")),
+            postgres: include_str!(concat!("../sql/postgres/", $name, ".sql")),
+        }
+    };
+}
+
+macro_rules! statements {
+    ($($constant:ident = $place:ident $name:literal,)*) => {
+        $(pub(crate) const $constant: Sql = file!($place $name);)*
+
+        /// All of them, with where they are.
+        #[cfg(test)]
+        const ALL: &[(&str, &str, Sql)] = &[$((stringify!($place), $name, $constant),)*];
+    };
+}
+
+statements! {
+    EVENTS_APPEND = both "events/append",
+    EVENTS_LAST = common "events/last",
+    EVENTS_OF_RUN = common "events/of_run",
+    EVENTS_OF_TENANT = common "events/of_tenant",
+    EVENTS_RESERVE = common "events/reserve",
+    LOGINS_ADD = common "logins/add",
+    LOGINS_REDEEM = common "logins/redeem",
+    LOGINS_SESSION_ADD = common "logins/session_add",
+    LOGINS_SESSION_BY_HASH = common "logins/session_by_hash",
+    LOGINS_SESSION_END = common "logins/session_end",
+    LOGINS_SESSION_SWEEP = common "logins/session_sweep",
+    LOGINS_SWEEP = common "logins/sweep",
+    PATCHES_GET = common "patches/get",
+    PATCHES_PUT = common "patches/put",
+    RUNS_BY_KEY = common "runs/by_key",
+    RUNS_COUNTS = common "runs/counts",
+    RUNS_INSERT = common "runs/insert",
+    RUNS_INSERT_KEY = common "runs/insert_key",
+    RUNS_INSERT_WORKFLOW = common "runs/insert_workflow",
+    RUNS_LIST = both "runs/list",
+    RUNS_LOAD = both "runs/load",
+    RUNS_LOCK = both "runs/lock",
+    RUNS_OWNERLESS = common "runs/ownerless",
+    RUNS_PUT_ATTEMPTS = both "runs/put_attempts",
+    RUNS_PUT_REPAIRS = both "runs/put_repairs",
+    RUNS_PUT_STEPS = both "runs/put_steps",
+    RUNS_SET_AFFINITY = common "runs/set_affinity",
+    RUNS_UPDATE = both "runs/update",
+    SCHEMA_APPLIED = common "schema/applied",
+    SCHEMA_EXISTS = both "schema/exists",
+    SCHEMA_PROBE = common "schema/probe",
+    SCHEMA_RECORD = common "schema/record",
+    TASKS_BEAT = both "tasks/beat",
+    TASKS_CLAIMABLE = both "tasks/claimable",
+    TASKS_DELETE = both "tasks/delete",
+    TASKS_ENQUEUE = both "tasks/enqueue",
+    TASKS_EXPIRED = both "tasks/expired",
+    TASKS_GRANT = both "tasks/grant",
+    TASKS_INTERRUPT = both "tasks/interrupt",
+    TASKS_LOCK = both "tasks/lock",
+    TASKS_LOCK_RUNS = both "tasks/lock_runs",
+    TASKS_NEXT_READY = common "tasks/next_ready",
+    TASKS_OF_NODE = both "tasks/of_node",
+    TASKS_OF_WORKER = both "tasks/of_worker",
+    TASKS_SET_AFFINITY = common "tasks/set_affinity",
+    TASKS_STATS = common "tasks/stats",
+    TASKS_WITHDRAW = both "tasks/withdraw",
+    TOKENS_ADD = common "tokens/add",
+    TOKENS_BY_HASH = common "tokens/by_hash",
+    TOKENS_LIST = common "tokens/list",
+    TOKENS_REVOKE = common "tokens/revoke",
+    TOKENS_USED = common "tokens/used",
+    WORKERS_FORGET = common "workers/forget",
+    WORKERS_GONE = common "workers/gone",
+    WORKERS_LIST = common "workers/list",
+    WORKERS_SEEN = common "workers/seen",
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use sqlx::{Connection, Executor, SqlSafeStr};
+
+    use super::*;
+
+    fn listed(folder: &str) -> BTreeSet<String> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql").join(folder);
+        let entries = |path: &Path| std::fs::read_dir(path).expect("the folder is there").map(|e| e.expect("readable").path());
+        let files = entries(&root).flat_map(|group| entries(&group).collect::<Vec<_>>());
+        let name = |file: &Path| file.strip_prefix(&root).expect("below").with_extension("").display().to_string();
+        files.map(|file| name(&file)).collect()
+    }
+
+    fn declared(place: &str) -> BTreeSet<String> {
+        ALL.iter().filter(|(of, _, _)| *of == place).map(|(_, name, _)| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn every_file_is_declared_and_both_dialects_have_the_same() {
+        assert_eq!(listed("common"), declared("common"));
+        assert_eq!(listed("sqlite"), declared("both"));
+        assert_eq!(listed("postgres"), declared("both"));
+        for (place, name, sql) in ALL {
+            assert_eq!(sql.sqlite == sql.postgres, *place == "common", "{name} is in the wrong place");
+        }
+    }
+
+    #[tokio::test]
+    async fn every_statement_prepares_on_sqlite() {
+        let mut connection = sqlx::SqliteConnection::connect("sqlite::memory:").await.expect("memory is there");
+        let script = include_str!("../migrations/sqlite/0001_init.sql");
+        connection.execute(sqlx::raw_sql(script)).await.expect("the schema is good");
+        connection.execute(sqlx::raw_sql(crate::migrate::RECORDS.sqlite)).await.expect("so are the records");
+        for (_, name, sql) in ALL {
+            let prepared = (&mut connection).prepare(sql.sqlite.into_sql_str()).await;
+            assert!(prepared.is_ok(), "{name}: {:?}", prepared.map(drop));
+        }
+    }
+
+    #[tokio::test]
+    async fn every_statement_prepares_on_postgres() {
+        let Ok(url) = std::env::var("MB_TEST_POSTGRES") else { return };
+        let mut connection = sqlx::PgConnection::connect(&url).await.expect("MB_TEST_POSTGRES is a database");
+        // Everything happens in a transaction that is never committed.
+        connection.execute("BEGIN; CREATE SCHEMA mb_prepare; SET LOCAL search_path TO mb_prepare").await.expect("begun");
+        let script = include_str!("../migrations/postgres/0001_init.sql");
+        connection.execute(sqlx::raw_sql(script)).await.expect("the schema is good");
+        connection.execute(sqlx::raw_sql(crate::migrate::RECORDS.postgres)).await.expect("so are the records");
+        for (_, name, sql) in ALL {
+            let prepared = (&mut connection).prepare(sql.postgres.into_sql_str()).await;
+            assert!(prepared.is_ok(), "{name}: {:?}", prepared.map(drop));
+        }
+    }
+}
