@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use mb_core::attempt::{Attempt as CoreAttempt, AttemptState, Purpose};
-use mb_core::budget::{Budget as CoreBudget, MicroUsd, Spend as CoreSpend};
+use mb_core::budget::{Budget as CoreBudget, Spend as CoreSpend};
 use mb_core::failure::{FailureClass, FailureKind};
 use mb_core::id::{RunId, WorkerId};
 use mb_core::repair::{PatchRef, Repair as CoreRepair, RepairState};
@@ -31,9 +31,24 @@ pub struct StartRun {
     /// `false` switches repair off for this run.
     #[serde(default)]
     pub repair: Option<bool>,
-    /// Bounds of this run instead of the workflow's.
+    /// Bounds of this run instead of the workflow's, axis by axis.
     #[serde(default)]
-    pub budget: Option<Budget>,
+    pub budget: Limits,
+}
+
+/// Bounds that replace those of a workflow; an absent one does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Wall time, in milliseconds.
+    #[serde(default)]
+    pub time_ms: Option<u64>,
+    /// Money, in millionths of a US dollar.
+    #[serde(default)]
+    pub cost_microusd: Option<u64>,
+    /// Re-runs and repairs.
+    #[serde(default)]
+    pub attempts: Option<u32>,
 }
 
 /// The answer to a wish for a run.
@@ -432,11 +447,6 @@ impl Budget {
 
     fn from_spend(spend: CoreSpend) -> Budget {
         Budget { time_ms: spend.time_ms, cost_microusd: spend.cost_microusd.0, attempts: spend.attempts }
-    }
-
-    /// The domain's budget.
-    pub fn to_domain(self) -> CoreBudget {
-        CoreBudget { time_ms: self.time_ms, cost_microusd: MicroUsd(self.cost_microusd), attempts: self.attempts }
     }
 }
 

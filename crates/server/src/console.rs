@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{Form as FormBody, FromRequest, OriginalUri, Path, State};
+use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, SET_COOKIE};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -21,12 +21,13 @@ use mb_core::run::Run as CoreRun;
 use mb_engine::Engine;
 use serde::Deserialize;
 
-use crate::auth::{self, COOKIE, Principal, RunsOperate, RunsRead};
+use crate::auth::{self, COOKIE, RunsOperate, RunsRead};
+use crate::extract::{Params, Place, Sent};
 use crate::negotiate::{Form, Wanted};
 use crate::problem::{Answer, Refusal};
 use crate::query::href;
 use crate::routes::fleet::{all_queues, all_workers};
-use crate::routes::runs::{Params, Place, RunsQuery, has_work, load, log, page, report_as, stop};
+use crate::routes::runs::{RunsQuery, has_work, load, log, page, report_as, stop};
 use crate::state::AppState;
 use crate::verdict::{self, Facts};
 use crate::views::{self, Chrome, Live, RunPage, RunsPage};
@@ -92,7 +93,7 @@ async fn runs(
     RunsRead(who): RunsRead,
     State(state): State<AppState>,
     Wanted(form): Wanted,
-    OriginalUri(uri): OriginalUri,
+    uri: Uri,
     Params(query): Params<RunsQuery>,
 ) -> Answer<Response> {
     let seq = state.store().last_seq().await?;
@@ -133,7 +134,7 @@ async fn run(
     RunsRead(who): RunsRead,
     State(state): State<AppState>,
     Wanted(form): Wanted,
-    OriginalUri(uri): OriginalUri,
+    uri: Uri,
     Place(id): Place<String>,
     Params(query): Params<RunQuery>,
 ) -> Answer<Response> {
@@ -289,11 +290,6 @@ struct Secret {
     t: String,
 }
 
-/// A form, refused as a problem when it does not parse.
-#[derive(FromRequest)]
-#[from_request(via(FormBody), rejection(Refusal))]
-struct Sent<T>(T);
-
 async fn welcome(Params(secret): Params<Secret>) -> Response {
     Form::Html.body(views::welcome(&secret.t).into_string())
 }
@@ -314,7 +310,7 @@ async fn logout(State(state): State<AppState>, headers: HeaderMap) -> Answer<Res
     Ok(([(SET_COOKIE, login::farewell(&state))], Redirect::to("/login")).into_response())
 }
 
-async fn asset(OriginalUri(uri): OriginalUri, Path(_): Path<(String, String)>) -> Answer<Response> {
+async fn asset(uri: Uri) -> Answer<Response> {
     let missing = || Refusal::new(Code::NotFound, "no such file in this version");
     let asset = assets::find(uri.path()).ok_or_else(missing)?;
     let headers = [(CONTENT_TYPE, asset.media_type), (CACHE_CONTROL, "public, max-age=31536000, immutable")];

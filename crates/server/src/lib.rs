@@ -9,6 +9,7 @@
 pub mod assets;
 pub mod auth;
 mod console;
+mod extract;
 pub mod guard;
 mod live;
 pub mod login;

@@ -7,8 +7,9 @@ use mb_api::Problem;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::runs::{Params, Place, load};
+use super::runs::load;
 use crate::auth::RunsRead;
+use crate::extract::{Params, Place};
 use crate::problem::Answer;
 use crate::state::AppState;
 use crate::stream;

@@ -8,8 +8,9 @@ use mb_core::id::RunId;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::runs::{Place, load};
+use super::runs::load;
 use crate::auth::RunsRead;
+use crate::extract::Place;
 use crate::problem::Answer;
 use crate::state::AppState;
 

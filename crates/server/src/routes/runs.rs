@@ -5,42 +5,30 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, State};
+use axum::extract::State;
 use axum::http::header::{CONTENT_TYPE, LINK, LOCATION};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use mb_api::page::{LIMIT_DEFAULT, LIMIT_MAX, LOG_LIMIT_DEFAULT, LOG_LIMIT_MAX};
 use mb_api::run::{Canceling, StepCell};
 use mb_api::{Code, Created, Event, LogLine, LogPage, Page, Problem, Run, RunSummary, StartRun};
+use mb_core::budget::MicroUsd;
 use mb_core::id::{RunId, TenantId};
 use mb_core::report::Report;
 use mb_core::run::{Run as CoreRun, RunOutcome};
 use mb_core::time::Timestamp;
+use mb_engine::Limits;
 use mb_store::{Cancel, Cursor, RunFilter, RunSummary as Row};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::auth::{Principal, RunsOperate, RunsRead};
+use crate::extract::{Body, Params, Place};
 use crate::negotiate::Form;
 use crate::problem::{Answer, Refusal};
 use crate::query::href;
 use crate::state::AppState;
 use crate::views::WINDOWS;
-
-/// A query, refused as a problem when it does not parse.
-#[derive(FromRequestParts)]
-#[from_request(via(Query), rejection(Refusal))]
-pub(crate) struct Params<T>(pub(crate) T);
-
-/// A path, refused as a problem when it does not parse.
-#[derive(FromRequestParts)]
-#[from_request(via(Path), rejection(Refusal))]
-pub(crate) struct Place<T>(pub(crate) T);
-
-/// A JSON body, refused as a problem when it does not parse.
-#[derive(FromRequest)]
-#[from_request(via(axum::Json), rejection(Refusal))]
-pub(crate) struct Body<T>(pub(crate) T);
 
 /// Which runs to list.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
@@ -226,7 +214,11 @@ pub(super) async fn start(
         idempotency_key,
         actor: who.actor,
         affinity: None,
-        budget: wish.budget.map(mb_api::run::Budget::to_domain),
+        limits: Limits {
+            time: wish.budget.time_ms.map(Duration::from_millis),
+            attempts: wish.budget.attempts,
+            cost: wish.budget.cost_microusd.map(MicroUsd),
+        },
         repair: wish.repair.unwrap_or(true),
     };
     let created = state.engine().start(ask).await?;

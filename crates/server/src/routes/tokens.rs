@@ -11,8 +11,8 @@ use mb_core::id::TokenId;
 use mb_core::scope::Scope;
 use mb_store::TokenRow;
 
-use super::runs::{Body, Place};
 use crate::auth::{TokensAdmin, mint, require};
+use crate::extract::{Body, Place};
 use crate::problem::{Answer, Refusal};
 use crate::state::AppState;
 
