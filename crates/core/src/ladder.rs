@@ -47,7 +47,8 @@ pub fn next(step: &Step, spec: &StepSpec, policy: &RepairPolicy) -> Next {
         _ => {}
     }
     let reruns = reruns(step);
-    if step.tentative().is_empty() && reruns < reruns_max(failure.kind) {
+    let certain = failure.hints.iter().any(|h| matches!(h, Hint::MissingModule { .. } | Hint::StaleLock { .. }));
+    if step.tentative().is_empty() && !certain && reruns < reruns_max(failure.kind) {
         return Next::Rerun { wait: wait(step, reruns) };
     }
     let mut fitting = strategies(step, spec).into_iter().peekable();
@@ -100,12 +101,12 @@ fn strategies(step: &Step, spec: &StepSpec) -> Vec<Strategy> {
     list.extend(spec.fixers.iter().filter(fits).map(|fixer| Strategy::Fixer { fixer: fixer.name.clone() }));
     match failure.kind {
         FailureKind::Compile | FailureKind::Typecheck | FailureKind::Lint => {
-            if is_rust(failure.tool.as_deref()) {
+            if failure.diagnostics.iter().any(|d| matches!(d.tool.as_str(), "rustc" | "clippy")) {
                 list.push(Strategy::RustcSuggestions);
             }
             list.push(Strategy::DiagnosticEdit);
         }
-        FailureKind::TestError => list.push(Strategy::DiagnosticEdit),
+        FailureKind::TestError | FailureKind::TestAssert => list.push(Strategy::DiagnosticEdit),
         FailureKind::Dependency => {
             list.extend([Strategy::MissingDependency, Strategy::LockFile, Strategy::DiagnosticEdit]);
         }
@@ -114,10 +115,6 @@ fn strategies(step: &Step, spec: &StepSpec) -> Vec<Strategy> {
     let mut seen = std::collections::BTreeSet::new();
     list.retain(|strategy| seen.insert(strategy.clone()));
     list
-}
-
-fn is_rust(tool: Option<&str>) -> bool {
-    matches!(tool, Some("rustc" | "cargo" | "clippy"))
 }
 
 /// Re-runs since the files last changed.
