@@ -99,6 +99,9 @@ pub struct RunSummary {
     pub failure_class: Option<FailureClass>,
     /// The failure in one line.
     pub summary: Option<String>,
+    /// Its steps, counted.
+    #[serde(flatten)]
+    pub tally: Tally,
     /// Its steps in short, in order.
     pub cells: Vec<StepCell>,
     /// Changes kept.
@@ -130,6 +133,35 @@ pub struct StepCell {
     pub attempts: u32,
     /// Repairs, tried or queued.
     pub repairs: u32,
+}
+
+/// The steps of a run, counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Tally {
+    /// Steps in the workflow.
+    pub steps_total: u32,
+    /// Steps that are over.
+    pub steps_done: u32,
+    /// Steps that failed for good.
+    pub steps_failed: u32,
+    /// Tries at commands, first ones included.
+    pub attempts: u32,
+    /// Repairs.
+    pub repairs: u32,
+}
+
+impl Tally {
+    /// Counts.
+    pub fn of(cells: &[StepCell]) -> Tally {
+        let count = |is: fn(&StepCell) -> bool| u32::try_from(cells.iter().filter(|c| is(c)).count()).unwrap_or(u32::MAX);
+        Tally {
+            steps_total: count(|_| true),
+            steps_done: count(|cell| !matches!(cell.state.as_str(), "pending" | "running")),
+            steps_failed: count(|cell| cell.state == "failed"),
+            attempts: cells.iter().map(|cell| cell.attempts).sum(),
+            repairs: cells.iter().map(|cell| cell.repairs).sum(),
+        }
+    }
 }
 
 /// A run in full.
@@ -373,6 +405,7 @@ impl RunSummary {
             attempts: count(step.attempts.len()),
             repairs: count(step.repairs.len()),
         };
+        let cells: Vec<StepCell> = run.steps.iter().map(cell).collect();
         RunSummary {
             id: run.id,
             workflow: run.workflow.name.clone(),
@@ -384,7 +417,8 @@ impl RunSummary {
             failure_kind: failure.map(|f| f.kind),
             failure_class: failure.map(mb_core::failure::Failure::class),
             summary: failure.map(|f| f.summary.clone()),
-            cells: run.steps.iter().map(cell).collect(),
+            tally: Tally::of(&cells),
+            cells,
             patches: run.tree(),
             cost_microusd: spend.cost_microusd.0,
             created_at: run.created_at,

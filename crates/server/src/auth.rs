@@ -10,14 +10,12 @@ use std::collections::BTreeSet;
 use axum::extract::FromRequestParts;
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method};
+use axum::http::HeaderMap;
 use axum_extra::extract::cookie::CookieJar;
 use mb_api::Code;
-use mb_core::id::{TenantId, TokenId};
+use mb_core::id::TenantId;
 use mb_core::scope::Scope;
 use mb_core::time::Timestamp;
-use mb_core::workflow::hex;
-use mb_engine::Env;
 use mb_store::TokenRow;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -39,25 +37,6 @@ pub struct Principal {
     pub actor: String,
     /// What they may do.
     pub scopes: BTreeSet<Scope>,
-}
-
-/// A fresh token: what to give away once, and what to store.
-pub struct Minted {
-    /// Its public name.
-    pub id: TokenId,
-    /// The secret, `mb_<id>_<64 hex digits>`.
-    pub secret: String,
-    /// SHA-256 of the secret.
-    pub hash: [u8; 32],
-}
-
-/// Makes a token. Nothing is stored.
-pub fn mint(env: &Env) -> Minted {
-    let id = env.token_id();
-    let name = id.to_string();
-    let name = name.strip_prefix("tok_").unwrap_or(&name);
-    let secret = format!("mb_{name}_{}", hex(&env.random_bytes::<32>()));
-    Minted { id, hash: hash(&secret), secret }
 }
 
 /// What is stored of a secret. The secrets are 256 random bits, so one fast hash is enough.
@@ -156,17 +135,6 @@ pub(crate) fn same_origin(headers: &HeaderMap) -> Answer<()> {
     if ours { Ok(()) } else { Err(Refusal::new(Code::CrossSite, "the request does not come from our own pages")) }
 }
 
-/// Whether a method changes nothing.
-trait Safe {
-    fn is_safe(&self) -> bool;
-}
-
-impl Safe for Method {
-    fn is_safe(&self) -> bool {
-        matches!(*self, Method::GET | Method::HEAD | Method::OPTIONS)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,15 +156,5 @@ mod tests {
         check(&[("origin", "http://evil"), ("host", "a:8000")], false);
         check(&[("origin", "null"), ("host", "a")], false);
         check(&[("host", "a"), ("x-forwarded-host", "a")], false);
-    }
-
-    #[test]
-    fn a_minted_secret_is_long_and_its_hash_is_what_is_stored() {
-        let env = Env::manual(Timestamp::from_micros(1), 1);
-        let (a, b) = (mint(&env), mint(&env));
-        assert_ne!(a.secret, b.secret);
-        assert_eq!(a.secret.len(), 3 + 26 + 1 + 64);
-        assert_eq!(a.hash, hash(&a.secret));
-        assert!(a.id.to_string().ends_with(&a.secret[3..29]));
     }
 }

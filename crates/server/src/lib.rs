@@ -21,9 +21,11 @@ mod routes;
 mod serve;
 mod state;
 mod stream;
+pub mod tokens;
 mod verdict;
 pub mod views;
+pub mod wire;
 
-pub use routes::{openapi, ops_router, router};
+pub use routes::{openapi, openapi_json, ops_router, router};
 pub use serve::{SHUTDOWN_DEADLINE, ServeError, serve};
 pub use state::{AppState, Options};

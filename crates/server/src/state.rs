@@ -40,8 +40,13 @@ struct Inner {
 }
 
 impl AppState {
+    /// The state of a server over this engine, with default options.
+    pub fn new(engine: Engine) -> AppState {
+        AppState::with_options(engine, Options::default())
+    }
+
     /// The state of a server over this engine.
-    pub fn new(engine: Engine, options: Options) -> AppState {
+    pub fn with_options(engine: Engine, options: Options) -> AppState {
         let closing = CancellationToken::new();
         let hub = Hub::new(engine.store().clone(), closing.clone());
         let streams = Arc::new(Semaphore::new(STREAMS_MAX));

@@ -124,7 +124,7 @@ pub(crate) fn text(now: &Now) -> String {
 /// Runs as lines that are a list in Markdown and readable as text.
 pub(crate) fn runs_text(runs: &[RunSummary]) -> String {
     let line = |run: &RunSummary| {
-        let outcome = run.outcome.map_or(run.state.as_str(), RunOutcome::as_str).replace('_', " ");
+        let outcome = run.outcome.map_or_else(|| run.state.clone(), |outcome| outcome.to_string()).replace('_', " ");
         let took = mb_core::time::human(std::time::Duration::from_millis(run.duration_ms));
         let what = run.summary.as_deref().map(|s| format!(": {}", plain(s))).unwrap_or_default();
         format!("- {outcome} `{}` {} ({took}){what}\n", run.id, plain(&run.project))

@@ -83,6 +83,14 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     api().into_openapi()
 }
 
+/// The same as JSON.
+///
+/// # Errors
+/// Never in practice: the document is plain data.
+pub fn openapi_json() -> Result<String, serde_json::Error> {
+    openapi().to_pretty_json()
+}
+
 /// The router of the public listeners.
 pub fn router(state: AppState) -> Router {
     let (routes, document) = api().split_for_parts();

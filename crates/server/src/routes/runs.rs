@@ -10,15 +10,14 @@ use axum::http::header::{CONTENT_TYPE, LINK, LOCATION};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use mb_api::page::{LIMIT_DEFAULT, LIMIT_MAX, LOG_LIMIT_DEFAULT, LOG_LIMIT_MAX};
-use mb_api::run::{Canceling, StepCell};
+use mb_api::run::{Canceling, Limits};
 use mb_api::{Code, Created, Event, LogLine, LogPage, Page, Problem, Run, RunSummary, StartRun};
-use mb_core::budget::MicroUsd;
 use mb_core::id::{RunId, TenantId};
 use mb_core::report::Report;
 use mb_core::run::{Run as CoreRun, RunOutcome};
 use mb_core::time::Timestamp;
-use mb_engine::Limits;
-use mb_store::{Cancel, Cursor, RunFilter, RunSummary as Row};
+use mb_project::{Flag, Layers};
+use mb_store::{Cancel, Cursor, RunFilter};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -29,6 +28,7 @@ use crate::problem::{Answer, Refusal};
 use crate::query::href;
 use crate::state::AppState;
 use crate::views::WINDOWS;
+use crate::wire;
 
 /// Which runs to list.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
@@ -122,41 +122,8 @@ pub(crate) async fn page(state: &AppState, tenant: TenantId, query: &RunsQuery) 
     };
     let limit = limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
     let page = state.store().run_list(tenant, &query.filter(now)?, after, limit).await?;
-    let items = page.items.into_iter().map(|row| summary(now, row)).collect();
+    let items = page.items.iter().map(|row| wire::run_summary(now, row)).collect();
     Ok(Page { items, next: page.next.map(|cursor| cursor.to_string()) })
-}
-
-/// The wire form of a row of the list.
-fn summary(now: Timestamp, row: Row) -> RunSummary {
-    let running_ms = || row.started_at.map_or(0, |start| u64::try_from(now.since(start).as_millis()).unwrap_or(u64::MAX));
-    // Without a change, the only way to pass at a second try is a re-run.
-    let flaky = row.outcome == Some(RunOutcome::Passed) && row.steps.iter().any(|cell| cell.attempts > 1);
-    let duration_ms = row.duration_ms.unwrap_or_else(running_ms);
-    let cell = |cell: mb_store::StepCell| StepCell {
-        name: cell.name,
-        state: cell.word,
-        attempts: cell.attempts,
-        repairs: cell.repairs,
-    };
-    RunSummary {
-        id: row.id,
-        workflow: row.workflow,
-        project: row.project,
-        commit: row.commit,
-        state: row.state,
-        outcome: row.outcome,
-        flaky,
-        failure_kind: row.kind,
-        failure_class: row.class,
-        summary: row.summary,
-        cells: row.steps.into_iter().map(cell).collect(),
-        patches: row.patches,
-        cost_microusd: row.cost_microusd.0,
-        created_at: row.created_at,
-        started_at: row.started_at,
-        finished_at: row.finished_at,
-        duration_ms,
-    }
 }
 
 /// A run of the caller's tenant.
@@ -214,17 +181,22 @@ pub(super) async fn start(
         idempotency_key,
         actor: who.actor,
         affinity: None,
-        limits: Limits {
-            time: wish.budget.time_ms.map(Duration::from_millis),
-            attempts: wish.budget.attempts,
-            cost: wish.budget.cost_microusd.map(MicroUsd),
-        },
+        layers: layers(wish.budget),
         repair: wish.repair.unwrap_or(true),
     };
     let created = state.engine().start(ask).await?;
     let status = if created.existed { StatusCode::OK } else { StatusCode::CREATED };
     let answer = Json(Created { id: created.id, existed: created.existed });
     Ok((status, [(LOCATION, format!("/api/v1/runs/{}", created.id))], answer).into_response())
+}
+
+/// Bounds of a request, as the layer above the project's file.
+fn layers(limits: Limits) -> Layers {
+    let flag = |key: &str, name: &str, value: String| Flag { key: key.into(), name: format!("budget.{name}"), value };
+    let time = limits.time_ms.map(|ms| flag("budget.time", "time_ms", format!("{ms}ms")));
+    let cost = limits.cost_microusd.map(|n| flag("budget.cost_usd", "cost_microusd", format!("{}.{:06}", n / 1_000_000, n % 1_000_000)));
+    let attempts = limits.attempts.map(|n| flag("budget.attempts", "attempts", n.to_string()));
+    Layers { flags: [time, cost, attempts].into_iter().flatten().collect(), ..Layers::default() }
 }
 
 /// A run in full.

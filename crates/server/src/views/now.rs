@@ -13,7 +13,7 @@ use super::timeline::tone;
 /// The home page.
 pub fn now(chrome: &Chrome<'_>, now: &Now) -> Markup {
     let state = html! {
-        section.verdict class={ "verdict t-" (tone(now.tone)) } { (icon(now.tone)) h1 { (now.verdict) } }
+        section class={ "verdict t-" (tone(now.tone)) } { (icon(now.tone)) h1 { (now.verdict) } }
         @if !now.needs.is_empty() { (needs(&now.needs)) }
         section aria-labelledby="recent" {
             div.title { h2 #recent { "Recent runs" } (counts(now)) a.all href="/runs" { "All runs" } }

@@ -127,7 +127,7 @@ fn row(now: Timestamp, run: &RunSummary) -> Markup {
                 @else if Status::of_run(run) == Status::Flaky { "passed only on a re-run" }
             }
             td.cells { (cells(run)) }
-            td.num.rp { (run.cells.iter().map(|cell| cell.repairs).sum::<u32>()) }
+            td.num.rp { (run.tally.repairs) }
             td.num.tk { (text::took(run.duration_ms)) }
             td.num.ct { (text::money(run.cost_microusd)) }
             td.num.ag { (text::ago(now, run.created_at)) }

@@ -90,7 +90,7 @@ pub(super) fn meter(label: &str, used: u64, bound: u64, text: &str) -> Markup {
     html! {
         div.meter {
             span.label { (label) } span.num { (text) }
-            svg class={ "bar " (level) } width="100%" height="6" role="img" aria-label={ (label) ": " (percent) " % used" } {
+            svg class={ "gauge " (level) } width="100%" height="6" role="img" aria-label={ (label) ": " (percent) " % used" } {
                 rect.track width="100%" height="6" rx="3" {}
                 rect.fill width={ (percent) "%" } height="6" rx="3" {}
             }
