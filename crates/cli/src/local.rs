@@ -76,7 +76,8 @@ fn sandbox_of(word: &str) -> Result<Sandbox, Failure> {
             sandbox if sandbox.level() == SandboxLevel::None => {
                 let why = sandbox.report().notes.join("; ");
                 let error = anyhow::anyhow!("this host offers no sandbox: {why}");
-                Err(Failure::new(Exit::Refused, error).mend("apt-get install bubblewrap, or accept no sandbox with --sandbox none"))
+                Err(Failure::new(Exit::Refused, error)
+                    .mend("apt-get install bubblewrap, or accept no sandbox with --sandbox none"))
             }
             sandbox => Ok(sandbox),
         },

@@ -20,8 +20,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::{Access, remote, stored};
 use crate::args::{Global, StartArgs, WorkArgs};
-use crate::exit::{Exit, Failure};
 use crate::commands::runs;
+use crate::exit::{Exit, Failure};
 use crate::follow::{Talk, Teller};
 use crate::local;
 use crate::term::Term;
@@ -70,7 +70,12 @@ pub(crate) async fn start(global: &Global, args: &StartArgs, term: Term) -> Resu
 
 /// Starts the run on a server (the folder is one of the server's machine) and follows it.
 async fn start_remote(global: &Global, args: &StartArgs, term: Term) -> Result<Exit, Failure> {
-    let unfit = [(args.apply, "--apply"), (args.time.is_some(), "--time"), (args.attempts.is_some(), "--attempts"), (args.cost.is_some(), "--cost")];
+    let unfit = [
+        (args.apply, "--apply"),
+        (args.time.is_some(), "--time"),
+        (args.attempts.is_some(), "--attempts"),
+        (args.cost.is_some(), "--cost"),
+    ];
     if let Some((_, flag)) = unfit.iter().find(|(given, _)| *given) {
         let error = anyhow!("{flag} works only without --server");
         return Err(Failure::new(Exit::Usage, error).mend("set it in the project's meta-builder.toml"));
