@@ -131,7 +131,7 @@ fn node_name(root: &Path) -> io::Result<String> {
     let host =
         nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_else(|| "node".into());
     let mut bytes = [0; 4];
-    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
     let name = format!("{host}-{}", mb_core::workflow::hex(&bytes));
     // Two processes may start at once: the first to create the file names the node.
     match File::options().write(true).create_new(true).open(&path) {

@@ -27,6 +27,10 @@ use crate::workspace;
 
 /// Candidates one repair looks at.
 const CANDIDATES_MAX: u32 = 50;
+/// How often one repair asks its strategy again after something improved.
+const ROUNDS_MAX: u32 = 10;
+/// With less than this left of the run's time, no candidate is tried.
+const LEAST: Duration = Duration::from_millis(100);
 
 /// Tries the repair. As with attempts, only trouble with the store is an error.
 pub(crate) async fn execute(context: &Context<'_>) -> Result<(RepairOutcome, Vec<StoredPatch>), TaskError> {
@@ -75,6 +79,13 @@ struct Bench<'a> {
     parts: u32,
 }
 
+/// How a round of proposals ended.
+enum Round {
+    Accepted,
+    Improved,
+    Over,
+}
+
 /// What became of one candidate.
 enum Tried {
     Accepted,
@@ -112,26 +123,37 @@ impl<'a> Bench<'a> {
         })
     }
 
+    /// Rounds of proposals: whatever improves the step is kept, and the strategy is asked again about what is left,
+    /// because its edits are made for the files as they are.
     async fn try_all(&mut self) -> Result<Verdict, TaskError> {
-        let proposals = self.propose().await?;
         let mut last = Verdict::NoCandidate { why: "nothing in the failure fits this strategy".into() };
-        for proposal in proposals {
-            if self.candidates >= CANDIDATES_MAX
-                || self.context.cancel.is_cancelled()
-                || self.context.time_left() < Duration::from_millis(100)
-            {
+        for _ in 0..ROUNDS_MAX {
+            match self.round(&mut last).await? {
+                Round::Accepted => return Ok(Verdict::Accepted),
+                Round::Improved => {}
+                Round::Over => break,
+            }
+        }
+        Ok(if self.held.is_empty() { last } else { Verdict::Improved { left: Box::new(self.failure.clone()) } })
+    }
+
+    /// One round: proposals in order, until one is accepted or improves the step.
+    async fn round(&mut self, last: &mut Verdict) -> Result<Round, TaskError> {
+        for proposal in self.propose().await? {
+            let out_of_time = self.context.cancel.is_cancelled() || self.context.time_left() < LEAST;
+            if self.candidates >= CANDIDATES_MAX || out_of_time {
                 break;
             }
             self.candidates += 1;
             match self.try_one(&proposal).await? {
-                Tried::Accepted => return Ok(Verdict::Accepted),
-                Tried::Improved => {}
-                Tried::Nothing => last = Verdict::NoCandidate { why: format!("{} changed nothing", proposal.title) },
-                Tried::Refused(why) => last = Verdict::Refused { why },
-                Tried::Rejected { step, why } => last = Verdict::Rejected { step, why },
+                Tried::Accepted => return Ok(Round::Accepted),
+                Tried::Improved => return Ok(Round::Improved),
+                Tried::Nothing => *last = Verdict::NoCandidate { why: format!("{} changed nothing", proposal.title) },
+                Tried::Refused(why) => *last = Verdict::Refused { why },
+                Tried::Rejected { step, why } => *last = Verdict::Rejected { step, why },
             }
         }
-        Ok(if self.held.is_empty() { last } else { Verdict::Improved { left: Box::new(self.failure.clone()) } })
+        Ok(Round::Over)
     }
 
     /// What the strategy has to offer, most promising first.
@@ -220,9 +242,8 @@ impl<'a> Bench<'a> {
         let workflow = &context.run.workflow;
         let needs = workspace::needs(workflow, own);
         let needed = |name: &str| needs.iter().any(|need| need.name == name);
-        let succeeded = |spec: &&StepSpec| {
-            context.run.step(&spec.name).is_some_and(Step::succeeded) && spec.name != own.name
-        };
+        let succeeded =
+            |spec: &&StepSpec| context.run.step(&spec.name).is_some_and(Step::succeeded) && spec.name != own.name;
         let earlier: Vec<&StepSpec> = workflow.steps.iter().filter(succeeded).collect();
         let order = earlier
             .iter()

@@ -246,7 +246,11 @@ fn take_beat(held: &Held, lease: &Lease, beat: &Beat) {
 fn registration(engine: &Engine, options: &WorkerOptions) -> WorkerRow {
     WorkerRow {
         id: engine.worker_id(),
-        node: engine.data().node().to_owned(),
+        // An embedded run is no part of the node's server: a server that starts must not take its tasks.
+        node: match &options.affinity {
+            Some(affinity) => format!("{}/{affinity}", engine.data().node()),
+            None => engine.data().node().to_owned(),
+        },
         pid: std::process::id(),
         version: Engine::version().version.to_owned(),
         roles: ["worker".to_owned()].into(),

@@ -12,6 +12,4 @@ pub mod strategy;
 
 pub use evidence::{Observed, classify, fingerprint, test_counts};
 pub use gate::{GateRefusal, GateRule, patch_gate};
-pub use strategy::{
-    Command, DirFiles, Edit, Files, Proposal, propose, rustc_suggestions, strategies, suggestions_command,
-};
+pub use strategy::{Command, DirFiles, Edit, Files, Proposal, propose, rustc_suggestions, suggestions_command};

@@ -1,4 +1,4 @@
-//! Runs: made once per key, read whole, cancelled. How they are listed is in [`crate::list`].
+//! Runs: made once per key, read whole, cancelled. How they are listed is in `list`.
 
 use mb_core::advance::RunEvent;
 use mb_core::id::{RunId, TenantId};

@@ -71,7 +71,8 @@ pub struct StoreOptions {
     pub connections_max: u32,
     /// Longest wait for a connection, or for SQLite's writer.
     pub acquire_timeout: Duration,
-    /// Longest time for one statement.
+    /// Longest time for one statement. SQLite cannot stop one, so there only the sum of both limits holds, for a whole
+    /// transaction.
     pub statement_timeout: Duration,
     /// The PostgreSQL schema to live in, instead of the connection's default; made by [`Store::migrate`]. Letters,
     /// digits and `_`, at most 48 characters. Ignored on SQLite.

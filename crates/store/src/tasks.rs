@@ -350,7 +350,7 @@ fn turn_of<'a>(turns: &'a mut BTreeMap<RunId, Turn>, key: &TaskKey) -> Result<&'
 /// The event a report is, if it is one about this work.
 fn event_of(work: &Work, report: &Report) -> Option<RunEvent> {
     Some(match (work, report) {
-        (_, Report::GaveBack) => RunEvent::Lost { work: work.clone() },
+        (_, Report::GaveBack) => RunEvent::GaveBack { work: work.clone() },
         (Work::Attempt { step, number }, Report::Attempted(outcome)) => {
             RunEvent::Attempted { step: step.clone(), number: *number, outcome: outcome.clone() }
         }

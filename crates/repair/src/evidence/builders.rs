@@ -67,10 +67,13 @@ pub(crate) fn jvm_tests(view: &View<'_>) -> Option<Reading> {
     reading.some()
 }
 
+/// Failed examples of RSpec read; each is looked up in the whole log.
+const RSPEC_MAX: usize = 100;
+
 /// RSpec's `rspec ./spec/a_spec.rb:3 # title` and minitest's numbered failures.
 pub(crate) fn ruby_tests(view: &View<'_>) -> Option<Reading> {
     let mut reading = Reading::new("rspec", Signal::ToolLine);
-    for (i, text) in view.all().filter(|(_, text)| text.starts_with("rspec ")) {
+    for (i, text) in view.all().filter(|(_, text)| text.starts_with("rspec ")).take(RSPEC_MAX) {
         let Some(found) = pattern!(r"^rspec (\S+\.rb)(?::(\d+)|\[[^\]]*\]) # (.+)$").captures(text) else { continue };
         let line = found.get(2).map_or("0", |m| m.as_str());
         let head = view.all().find(|(_, t)| pattern!(r"^\s+\d+\) ").is_match(t) && t.ends_with(&found[3]));

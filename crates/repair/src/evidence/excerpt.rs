@@ -12,7 +12,7 @@ use crate::pattern::pattern;
 /// Lines of one finding.
 const FINDING_LINES_MAX: usize = 12;
 /// Lines taken from the end when nothing better is known.
-const TAIL_LINES: usize = 12;
+const TAIL_LINES: usize = 35;
 /// Lines above the one that names the failed goal.
 const GOAL_LINES: usize = 12;
 /// Bytes of one line of evidence.
@@ -32,15 +32,27 @@ pub(crate) fn excerpt(view: &View<'_>, deciding: Option<&Reading>) -> Vec<Eviden
         }
     }
     if chosen.is_empty() || deciding.is_some_and(|reading| reading.signal == Signal::Text) {
-        let end = end_of_failing_command(view);
-        let spoken = (0..end).rev().filter(|i| !view.text(*i).trim().is_empty());
-        chosen.extend(spoken.take(TAIL_LINES));
+        chosen.extend(tail(view));
     }
     let line = |i: usize| EvidenceLine {
         line: view.lines[i].number,
         text: cut(&view.lines[i].text, TEXT_BYTES_MAX).to_owned(),
     };
     chosen.into_iter().map(line).filter(|line| !line.text.trim().is_empty()).take(Failure::EVIDENCE_MAX).collect()
+}
+
+/// The last lines of the failing command, from the first that speaks of a failure if one does.
+fn tail(view: &View<'_>) -> Vec<usize> {
+    let end = end_of_failing_command(view);
+    let starts = |i: usize| pattern!(r"^(?:\$ |\+ |> |##\[group\]|travis_(?:time|fold):start)").is_match(view.text(i));
+    let spoken = (0..end).rev().filter(|i| !view.text(*i).trim().is_empty());
+    let mut last: Vec<usize> = spoken.take(TAIL_LINES).take_while(|i| !starts(*i)).collect();
+    last.reverse();
+    let failure = pattern!(
+        r"(?i)\b(?:error|fail(?:ed|ure|s)?|fatal|exception|panic(?:ked)?|cannot|can't|could not|couldn't|unable|abort(?:ed)?|not found|no such|undefined|invalid|missing|unexpected|refused|denied|timed out)\b|✖|✗|❌|\[-\]|^\s*\d+\) |\*\*\*|^(?:diff|---|\+\+\+) "
+    );
+    let first = last.iter().position(|i| failure.is_match(view.text(*i))).unwrap_or(0);
+    last.split_off(first)
 }
 
 /// The index after the last line of the command that failed: where a driver says that it exited, else the end.

@@ -9,8 +9,9 @@ use crate::pattern::pattern;
 /// black, ruff format, isort, prettier, clang-format and `gofmt -l`.
 pub(crate) fn read(view: &View<'_>) -> Option<Reading> {
     let mut reading: Option<Reading> = None;
+    let prettier = view.names("prettier");
     for (i, text) in view.all() {
-        let Some((tool, file)) = would_change(view, i, text) else { continue };
+        let Some((tool, file)) = would_change(view, i, text, prettier) else { continue };
         let reading = reading.get_or_insert_with(|| Reading::new(tool, Signal::ToolLine));
         reading.hints.insert(Hint::MachineApplicable { tool: tool.into() });
         let position = view.position(&file, "0", "0");
@@ -19,7 +20,7 @@ pub(crate) fn read(view: &View<'_>) -> Option<Reading> {
     reading
 }
 
-fn would_change(view: &View<'_>, index: usize, text: &str) -> Option<(&'static str, String)> {
+fn would_change(view: &View<'_>, index: usize, text: &str, prettier: bool) -> Option<(&'static str, String)> {
     if let Some(file) = text.strip_prefix("would reformat ").or_else(|| text.strip_prefix("Would reformat: ")) {
         let ruff = text.starts_with('W') || view.command.contains("ruff");
         return Some((if ruff { "ruff format" } else { "black" }, file.to_owned()));
@@ -36,7 +37,7 @@ fn would_change(view: &View<'_>, index: usize, text: &str) -> Option<(&'static s
     }
     if let Some(file) = text.strip_prefix("[warn] ") {
         let named = pattern!(r"^\S+\.\w+$").is_match(file);
-        return (named && view.command_or_log_names("prettier")).then(|| ("prettier", file.to_owned()));
+        return (named && prettier).then(|| ("prettier", file.to_owned()));
     }
     if text.ends_with("[-Wclang-format-violations]") {
         let at = pattern!(r"^(.+?):\d+:\d+: ").captures(text)?;
@@ -48,7 +49,7 @@ fn would_change(view: &View<'_>, index: usize, text: &str) -> Option<(&'static s
 
 impl View<'_> {
     /// Whether the command, or the tool's own last words, name it.
-    fn command_or_log_names(&self, tool: &str) -> bool {
+    fn names(&self, tool: &str) -> bool {
         let title = |text: &str| text.to_ascii_lowercase().contains(tool);
         self.command.contains(tool) || self.all().any(|(_, text)| text.starts_with("[warn]") && title(text))
     }

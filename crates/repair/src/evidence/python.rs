@@ -110,20 +110,17 @@ pub(crate) fn tracebacks(view: &View<'_>) -> Option<Reading> {
     if tests {
         return None;
     }
-    for (i, text) in view.all() {
-        let opens = text.starts_with("Traceback (most recent call last)")
-            || (text.starts_with("  File \"") && !view.text(i.wrapping_sub(1)).starts_with([' ', 'T']));
-        if opens {
-            let (message, position, end) = traceback(view, i);
-            let (kind, hint) = error_kind(&message);
-            reading.hints.extend(hint);
-            let rule = message.split(':').next().unwrap_or_default().to_owned();
-            reading.push(kind, &rule, &message, position, Some((i, end)));
-        }
-    }
+    let opens = |i: usize, text: &str| {
+        text.starts_with("Traceback (most recent call last)")
+            || (text.starts_with("  File \"") && !view.text(i.wrapping_sub(1)).starts_with([' ', 'T']))
+    };
     // Only the last is what ended the program; the others were caught or led to it.
-    reading.findings.reverse();
-    reading.findings.truncate(1);
+    let (start, _) = view.all().filter(|(i, text)| opens(*i, text)).last()?;
+    let (message, position, end) = traceback(view, start);
+    let (kind, hint) = error_kind(&message);
+    reading.hints.extend(hint);
+    let rule = message.split(':').next().unwrap_or_default().to_owned();
+    reading.push(kind, &rule, &message, position, Some((start, end)));
     reading.some()
 }
 

@@ -16,7 +16,7 @@ mod rustc;
 mod source;
 mod typescript;
 
-use mb_core::failure::{Failure, FailureKind, Hint};
+use mb_core::failure::Failure;
 use mb_core::strategy::Strategy;
 use mb_core::workflow::{Network, StepSpec};
 
@@ -80,46 +80,6 @@ impl Proposal {
     pub(crate) fn command(command: Command) -> Self {
         Self { title: format!("run `{}`", command.argv.join(" ")), edits: Vec::new(), commands: vec![command] }
     }
-}
-
-/// Strategies worth asking for this failure, in the order in which they should be asked.
-///
-/// Running again comes first where the same inputs may pass, and not at all where a tool judged the text of the files,
-/// because it would say the same.
-pub fn strategies(failure: &Failure, step: &StepSpec) -> Vec<Strategy> {
-    use FailureKind as K;
-    let hinted = |test: fn(&Hint) -> bool| failure.hints.iter().any(test);
-    let (stale, missing) =
-        (hinted(|h| matches!(h, Hint::StaleLock { .. })), hinted(|h| matches!(h, Hint::MissingModule { .. })));
-    let judged_text = matches!(
-        failure.kind,
-        K::Format | K::Lint | K::Typecheck | K::Compile | K::Docs | K::ConfigCi | K::GeneratedDrift
-    );
-    let certain = matches!(failure.kind, K::ToolchainMissing | K::Policy | K::Security) || stale || missing;
-    let mut found = Vec::new();
-    if !judged_text && !certain {
-        found.push(Strategy::Rerun);
-    }
-    let fits = |kinds: &std::collections::BTreeSet<K>| kinds.is_empty() || kinds.contains(&failure.kind);
-    let fixers = step.fixers.iter().filter(|fixer| fits(&fixer.kinds));
-    found.extend(fixers.map(|fixer| Strategy::Fixer { fixer: fixer.name.clone() }));
-    if stale {
-        found.push(Strategy::LockFile);
-    }
-    if missing {
-        found.push(Strategy::MissingDependency);
-    }
-    let rustc = |tool: &str| matches!(tool, "rustc" | "clippy");
-    if matches!(failure.kind, K::Lint | K::Compile | K::Dependency)
-        && failure.diagnostics.iter().any(|d| rustc(&d.tool))
-    {
-        found.push(Strategy::RustcSuggestions);
-    }
-    let editable = |kind| matches!(kind, K::Lint | K::Compile | K::Typecheck | K::TestError | K::TestAssert);
-    if failure.diagnostics.iter().any(|d| d.position.is_some() && editable(d.kind)) {
-        found.push(Strategy::DiagnosticEdit);
-    }
-    found
 }
 
 /// What the strategy would try, most promising first, at most [`PROPOSALS_MAX`]; empty means it has no candidate.

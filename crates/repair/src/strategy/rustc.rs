@@ -13,6 +13,8 @@ use super::{Command, Edit, Files, PROPOSALS_MAX, Proposal};
 
 /// Lines of JSON read.
 const LINES_MAX: usize = 100_000;
+/// Suggestions of one rule; the next run brings the rest.
+const SOLUTIONS_MAX: usize = 500;
 
 /// A replacement of bytes of one file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,7 +41,7 @@ pub fn rustc_suggestions(json: &str, files: &dyn Files) -> Vec<Proposal> {
         for part in std::iter::once(message).chain(children) {
             for (sure, solution) in solutions(part) {
                 let known = rules.entry((!sure, rule.clone())).or_default();
-                if !known.contains(&solution) {
+                if known.len() < SOLUTIONS_MAX && !known.contains(&solution) {
                     known.push(solution);
                 }
             }

@@ -4,3 +4,4 @@ mod classify;
 mod gate;
 mod strategies;
 mod support;
+mod verdict;

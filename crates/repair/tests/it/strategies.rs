@@ -2,13 +2,14 @@
 
 use expect_test::{Expect, expect};
 use mb_core::failure::ExitCause;
+use mb_core::ladder::strategies;
 use mb_core::strategy::Strategy;
 use mb_core::workflow::{CommandLine, Fixer, Network, StageKind as S, StepSpec};
-use mb_repair::{propose, rustc_suggestions, strategies, suggestions_command};
+use mb_repair::{propose, rustc_suggestions, suggestions_command};
 
 use crate::support::{Project, fixture, observe, proposed, step};
 
-/// The strategies in order, and the proposals of each but the re-run.
+/// The strategies in order, and the proposals of each.
 #[expect(clippy::needless_pass_by_value, reason = "expectations are written at the call")]
 fn check(step: &StepSpec, log: &str, files: &[(&str, &str)], expected: Expect) {
     let failure = observe(step, ExitCause::Code { code: 1 }, log);
@@ -16,9 +17,7 @@ fn check(step: &StepSpec, log: &str, files: &[(&str, &str)], expected: Expect) {
     let mut out = String::new();
     for strategy in strategies(&failure, step) {
         out.push_str(&format!("{strategy}\n"));
-        if strategy != Strategy::Rerun {
-            out.push_str(&proposed(&propose(&strategy, &failure, step, &files), &files));
-        }
+        out.push_str(&proposed(&propose(&strategy, &failure, step, &files), &files));
     }
     expected.assert_eq(&out);
 }
@@ -73,7 +72,6 @@ fn python_names_and_imports() {
          NameError: name 'totl' is not defined. Did you mean: 'total'?\n",
         &[("a.py", "total = 1\nprint(totl)\n")],
         expect![[r#"
-            rerun
             diagnostic_edit
             * write total for totl
               a.py:2
@@ -138,6 +136,7 @@ fn rust_from_text() {
               src/lib.rs:4
               -    let x: i32 = "a"; undefined_fn(); Strng::new();
               +    let x: i32 = "a"; undefined_fn(); String::new();
+            lock_file
         "#]],
     );
 }
@@ -302,12 +301,13 @@ fn python_dependencies_are_declared_in_the_manifest_there_is() {
         &collect,
         &[("requirements.txt", "# ours\nattrs==23\nzope\n")],
         expect![[r#"
-        missing_dependency
-        * declare PyYAML in requirements.txt
-          requirements.txt:3
-          +PyYAML
-          $ python3 -m pip install PyYAML (network full)
-    "#]],
+            missing_dependency
+            * declare PyYAML in requirements.txt
+              requirements.txt:3
+              +PyYAML
+              $ python3 -m pip install PyYAML (network full)
+            lock_file
+        "#]],
     );
     check(
         &python,
@@ -324,6 +324,7 @@ fn python_dependencies_are_declared_in_the_manifest_there_is() {
               +    "PyYAML",
               +    "zope",
               $ python3 -m pip install PyYAML (network full)
+            lock_file
         "#]],
     );
     check(
@@ -331,25 +332,27 @@ fn python_dependencies_are_declared_in_the_manifest_there_is() {
         &collect,
         &[("pyproject.toml", "[project]\nname = \"x\"\ndependencies = [\"attrs\"]\n")],
         expect![[r#"
-        missing_dependency
-        * declare PyYAML in pyproject.toml
-          pyproject.toml:3
-          -dependencies = ["attrs"]
-          +dependencies = ["attrs", "PyYAML"]
-          $ python3 -m pip install PyYAML (network full)
-    "#]],
+            missing_dependency
+            * declare PyYAML in pyproject.toml
+              pyproject.toml:3
+              -dependencies = ["attrs"]
+              +dependencies = ["attrs", "PyYAML"]
+              $ python3 -m pip install PyYAML (network full)
+            lock_file
+        "#]],
     );
     check(
         &python,
         &collect,
         &[("pyproject.toml", "[project]\nname = \"x\"\n\n[tool.y]\n")],
         expect![[r#"
-        missing_dependency
-        * declare PyYAML in pyproject.toml
-          pyproject.toml:3
-          +dependencies = ["PyYAML"]
-          $ python3 -m pip install PyYAML (network full)
-    "#]],
+            missing_dependency
+            * declare PyYAML in pyproject.toml
+              pyproject.toml:3
+              +dependencies = ["PyYAML"]
+              $ python3 -m pip install PyYAML (network full)
+            lock_file
+        "#]],
     );
 }
 
@@ -362,18 +365,20 @@ fn a_declared_python_dependency_is_installed_and_an_own_module_is_none() {
         &collect,
         &[("requirements.txt", "pyyaml\n")],
         expect![[r#"
-        missing_dependency
-        * install PyYAML, which requirements.txt declares
-          $ python3 -m pip install PyYAML (network full)
-    "#]],
+            missing_dependency
+            * install PyYAML, which requirements.txt declares
+              $ python3 -m pip install PyYAML (network full)
+            lock_file
+        "#]],
     );
     check(
         &python,
         &collect,
         &[("src/yaml/__init__.py", ""), ("requirements.txt", "a\n")],
         expect![[r#"
-        missing_dependency
-    "#]],
+            missing_dependency
+            lock_file
+        "#]],
     );
 }
 
@@ -388,34 +393,37 @@ fn node_and_go_dependencies() {
         &missing,
         &[("package.json", package), ("package-lock.json", lock)],
         expect![[r#"
-        missing_dependency
-        * declare nosuchmod 2.1.0 in package.json
-          package.json:5
-          +    "nosuchmod": "^2.1.0",
-          $ npm install --package-lock-only --ignore-scripts --no-audit --no-fund (network full)
-    "#]],
+            missing_dependency
+            * declare nosuchmod 2.1.0 in package.json
+              package.json:5
+              +    "nosuchmod": "^2.1.0",
+              $ npm install --package-lock-only --ignore-scripts --no-audit --no-fund (network full)
+            lock_file
+        "#]],
     );
     check(
         &node,
         &missing,
         &[("package.json", "{\n  \"name\": \"x\"\n}\n"), ("yarn.lock", "")],
         expect![[r#"
-        missing_dependency
-        * run `yarn add nosuchmod`
-          $ yarn add nosuchmod (network full)
-    "#]],
+            missing_dependency
+            * run `yarn add nosuchmod`
+              $ yarn add nosuchmod (network full)
+            lock_file
+        "#]],
     );
     check(
         &step(S::Build, "go build ./..."),
         &fixture("go_missing"),
         &[],
         expect![[r#"
-        missing_dependency
-        * run `go mod tidy`
-          $ go mod tidy (network full)
-        * run `go get github.com/pkg/errors`
-          $ go get github.com/pkg/errors (network full)
-    "#]],
+            missing_dependency
+            * run `go mod tidy`
+              $ go mod tidy (network full)
+            * run `go get github.com/pkg/errors`
+              $ go get github.com/pkg/errors (network full)
+            lock_file
+        "#]],
     );
 }
 
@@ -441,6 +449,7 @@ fn a_missing_crate_is_taken_from_the_workspace_first() {
             rustc_suggestions
             * run `cargo fix --allow-dirty --allow-staged --allow-no-vcs`
               $ cargo fix --allow-dirty --allow-staged --allow-no-vcs (network none)
+            lock_file
         "#]],
     );
     let root = "[workspace]\n\n[workspace.dependencies]\nmy-util = { path = \"crates/util\" }\n";
@@ -459,6 +468,7 @@ fn a_missing_crate_is_taken_from_the_workspace_first() {
             rustc_suggestions
             * run `cargo fix --allow-dirty --allow-staged --allow-no-vcs`
               $ cargo fix --allow-dirty --allow-staged --allow-no-vcs (network none)
+            lock_file
         "#]],
     );
     check(
@@ -474,6 +484,7 @@ fn a_missing_crate_is_taken_from_the_workspace_first() {
             rustc_suggestions
             * run `cargo fix --allow-dirty --allow-staged --allow-no-vcs`
               $ cargo fix --allow-dirty --allow-staged --allow-no-vcs (network none)
+            lock_file
         "#]],
     );
 }
@@ -485,24 +496,26 @@ fn lock_files() {
         &fixture("cargo_locked"),
         &[],
         expect![[r#"
-        lock_file
-        * run `cargo update --workspace --offline`
-          $ cargo update --workspace --offline (network none)
-        * run `cargo update --workspace`
-          $ cargo update --workspace (network full)
-        * run `cargo generate-lockfile`
-          $ cargo generate-lockfile (network full)
-    "#]],
+            lock_file
+            * run `cargo update --workspace --offline`
+              $ cargo update --workspace --offline (network none)
+            * run `cargo update --workspace`
+              $ cargo update --workspace (network full)
+            * run `cargo generate-lockfile`
+              $ cargo generate-lockfile (network full)
+            missing_dependency
+        "#]],
     );
     check(
         &step(S::Build, "npm ci"),
         &fixture("npm_ci_lock"),
         &[("package-lock.json", "{}")],
         expect![[r#"
-        lock_file
-        * run `npm install --package-lock-only --ignore-scripts --no-audit --no-fund`
-          $ npm install --package-lock-only --ignore-scripts --no-audit --no-fund (network full)
-    "#]],
+            lock_file
+            * run `npm install --package-lock-only --ignore-scripts --no-audit --no-fund`
+              $ npm install --package-lock-only --ignore-scripts --no-audit --no-fund (network full)
+            missing_dependency
+        "#]],
     );
 }
 
@@ -537,9 +550,7 @@ fn fixers_and_reruns() {
         &step(S::Custom, "./ci"),
         &fixture("git_dns"),
         &[],
-        expect![[r#"
-        rerun
-    "#]],
+        expect![""],
     );
     check(&step(S::Custom, "./ci"), &fixture("sh_missing"), &[], expect![[""]]);
     let failure = observe(&format, ExitCause::Code { code: 1 }, "");

@@ -55,7 +55,7 @@ async fn a_report_after_the_lease_was_lost_changes_nothing(Home { store, .. }: H
     store.create_run(at(0), new_run(1, at(0), &["a"])).await.unwrap();
     let first = store.claim(at(1), &claim(1, 1)).await.unwrap().remove(0);
     assert!(store.reap(at(31), 10).await.unwrap().is_empty(), "the lease lasts until its end");
-    assert_eq!(store.reap(at(32), 10).await.unwrap(), [first.lease.key.clone()]);
+    assert_eq!(store.reap(at(32), 10).await.unwrap(), std::slice::from_ref(&first.lease.key));
     for step in ["before it is claimed again", "after"] {
         let before = store.run(TENANT, run_id(1)).await.unwrap();
         let seq = store.last_seq().await.unwrap();

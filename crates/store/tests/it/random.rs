@@ -45,7 +45,7 @@ fn report(numbers: &mut Numbers, work: &Work) -> Report {
 }
 
 /// Plays one sequence; gives everything the verbs said and left.
-async fn play(store: &Store, seed: u64) -> String {
+pub(crate) async fn play(store: &Store, seed: u64) -> String {
     let mut numbers = Numbers(seed);
     let (mut said, mut held) = (String::new(), Vec::<Lease>::new());
     for second in 1..=VERBS {
@@ -53,7 +53,7 @@ async fn play(store: &Store, seed: u64) -> String {
         match numbers.below(10) {
             0 | 1 => {
                 let n = numbers.below(12);
-                let key = (n % 2 == 0).then(|| format!("key-{n}"));
+                let key = n.is_multiple_of(2).then(|| format!("key-{n}"));
                 let new = NewRun { idempotency_key: key, ..new_run(second, now, &["a", "b<a", "c"]) };
                 writeln!(said, "create {:?}", store.create_run(now, new).await.unwrap()).unwrap();
             }
@@ -81,7 +81,7 @@ async fn play(store: &Store, seed: u64) -> String {
 }
 
 /// Everything readable, with what must hold of it.
-async fn left(store: &Store) -> String {
+pub(crate) async fn left(store: &Store) -> String {
     let now = at(VERBS * 5);
     let rows = store.run_list(TENANT, &RunFilter::default(), None, 200).await.unwrap().items;
     let events = store.events(TENANT, None, 0, 1_000).await.unwrap();
