@@ -46,7 +46,10 @@ impl Access {
             return RunId::from_str(text).map_err(|e| Failure::new(Exit::Usage, e).mend("mb run ls"));
         }
         let page = self.runs(&RunQuery { limit: Some(1), ..RunQuery::default() }).await?;
-        page.items.first().map(|run| run.id).ok_or_else(|| Failure::new(Exit::NotFound, anyhow!("there are no runs yet")).mend("mb run -- CMD"))
+        page.items
+            .first()
+            .map(|run| run.id)
+            .ok_or_else(|| Failure::new(Exit::NotFound, anyhow!("there are no runs yet")).mend("mb run -- CMD"))
     }
 
     pub(crate) async fn runs(&self, query: &RunQuery) -> Result<Page<RunSummary>, Failure> {
@@ -81,7 +84,11 @@ impl Access {
                     (page.items, page.next.is_some())
                 }
                 Access::Local(engine) => {
-                    let events = engine.store().events(TenantId::DEFAULT, Some(id), after, PAGE).await.context("events cannot be read")?;
+                    let events = engine
+                        .store()
+                        .events(TenantId::DEFAULT, Some(id), after, PAGE)
+                        .await
+                        .context("events cannot be read")?;
                     let full = events.len() == PAGE as usize;
                     (events.iter().map(Event::from_domain).collect(), full)
                 }
@@ -124,9 +131,17 @@ impl Access {
         match self {
             Access::Remote(client) => client.cancel(id).await.map(|_| ()).map_err(remote),
             Access::Local(engine) => {
-                match engine.store().cancel(engine.env().now(), TenantId::DEFAULT, id, by).await.context("the run cannot be canceled")? {
+                match engine
+                    .store()
+                    .cancel(engine.env().now(), TenantId::DEFAULT, id, by)
+                    .await
+                    .context("the run cannot be canceled")?
+                {
                     Cancel::Requested => Ok(()),
-                    Cancel::AlreadyOver => Err(Failure::new(Exit::Conflict, anyhow!("{id} is already over")).mend(format!("mb run show {id}"))),
+                    Cancel::AlreadyOver => {
+                        Err(Failure::new(Exit::Conflict, anyhow!("{id} is already over"))
+                            .mend(format!("mb run show {id}")))
+                    }
                     Cancel::NotFound => Err(missing(id)),
                 }
             }
@@ -165,13 +180,11 @@ impl Access {
 
 async fn local_runs(engine: &Engine, query: &RunQuery) -> Result<Page<RunSummary>, Failure> {
     let words = query.state.iter().flat_map(|words| words.split(',')).filter(|w| !w.is_empty());
-    let filter = RunFilter { words: words.map(str::to_owned).collect(), text: query.text.clone(), ..RunFilter::default() };
-    let after = query
-        .after
-        .as_deref()
-        .map(Cursor::from_str)
-        .transpose()
-        .map_err(|e| Failure::new(Exit::Usage, anyhow::Error::new(e).context("--after takes the cursor a list ended with")))?;
+    let filter =
+        RunFilter { words: words.map(str::to_owned).collect(), text: query.text.clone(), ..RunFilter::default() };
+    let after = query.after.as_deref().map(Cursor::from_str).transpose().map_err(|e| {
+        Failure::new(Exit::Usage, anyhow::Error::new(e).context("--after takes the cursor a list ended with"))
+    })?;
     let page = engine
         .store()
         .run_list(TenantId::DEFAULT, &filter, after, query.limit.unwrap_or(mb_api::LIMIT_DEFAULT))

@@ -63,7 +63,9 @@ impl Exit {
             Exit::Budget => "stopped by the budget",
             Exit::Refused => "refused by a breaker or a policy",
             Exit::TimedOut => "timed out waiting; the work goes on",
-            Exit::Degraded => "degraded: with --strict, every step passes but only with a repair or on a re-run; elsewhere, works with warnings",
+            Exit::Degraded => {
+                "degraded: with --strict, every step passes but only with a repair or on a re-run; elsewhere, works with warnings"
+            }
             Exit::Unreachable => "the server or the store cannot be reached",
             Exit::Interrupted => "interrupted",
         }

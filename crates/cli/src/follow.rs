@@ -36,7 +36,8 @@ impl Teller {
     pub(crate) fn new(term: Term, talk: Talk) -> Teller {
         let bar = (term.live && talk != Talk::Quiet).then(|| {
             let bar = ProgressBar::new_spinner();
-            let style = ProgressStyle::with_template("{spinner} {wide_msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+            let style = ProgressStyle::with_template("{spinner} {wide_msg}")
+                .unwrap_or_else(|_| ProgressStyle::default_spinner());
             bar.set_style(style);
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
@@ -51,7 +52,9 @@ impl Teller {
         if self.says(event) {
             let at = human(event.at.since(begin));
             let took = match event.event.as_str() {
-                "step.succeeded" => self.step(event).and_then(|step| self.took.get(&step)).map(|ms| human(Duration::from_millis(*ms))),
+                "step.succeeded" => {
+                    self.step(event).and_then(|step| self.took.get(&step)).map(|ms| human(Duration::from_millis(*ms)))
+                }
                 _ => None,
             };
             let took = took.map_or(String::new(), |took| self.term.dim(&format!(" ({took})")));
@@ -91,7 +94,15 @@ impl Teller {
     }
 
     fn says(&self, event: &Event) -> bool {
-        let noise = ["run.created", "run.started", "step.queued", "step.started", "step.attempted", "repair.queued", "repair.started"];
+        let noise = [
+            "run.created",
+            "run.started",
+            "step.queued",
+            "step.started",
+            "step.attempted",
+            "repair.queued",
+            "repair.started",
+        ];
         match self.talk {
             Talk::Quiet => false,
             Talk::Verbose => true,

@@ -21,7 +21,10 @@ pub(crate) fn data_dir(global: &Global) -> Result<PathBuf, Failure> {
     home("XDG_DATA_HOME")
         .or_else(|| Some(home("HOME")?.join(".local/share")))
         .map(|base| base.join("meta-builder"))
-        .ok_or_else(|| Failure::new(Exit::Usage, anyhow::anyhow!("there is no home folder to keep data in")).mend("set MB_DATA_DIR"))
+        .ok_or_else(|| {
+            Failure::new(Exit::Usage, anyhow::anyhow!("there is no home folder to keep data in"))
+                .mend("set MB_DATA_DIR")
+        })
 }
 
 /// Opens the data folder and the store, bringing a new or older schema up to date.
@@ -34,7 +37,8 @@ pub(crate) async fn open(global: &Global) -> Result<(DataDir, Store, Env), Failu
         None => StoreUrl::Sqlite(data.database()),
     };
     let store = Store::open(&url, StoreOptions::default()).await.map_err(|e| {
-        Failure::new(Exit::Unreachable, anyhow::Error::new(e).context(format!("the store {url} cannot be opened"))).mend("mb doctor")
+        Failure::new(Exit::Unreachable, anyhow::Error::new(e).context(format!("the store {url} cannot be opened")))
+            .mend("mb doctor")
     })?;
     match store.schema().await.context("the schema cannot be read")? {
         SchemaState::Current => {}
@@ -43,7 +47,8 @@ pub(crate) async fn open(global: &Global) -> Result<(DataDir, Store, Env), Failu
         }
         SchemaState::Ahead { .. } => {
             let error = anyhow::anyhow!("the store {url} was written by a newer release of meta-builder");
-            return Err(Failure::new(Exit::Conflict, error).mend("install the newer release, or choose another store with --store"));
+            return Err(Failure::new(Exit::Conflict, error)
+                .mend("install the newer release, or choose another store with --store"));
         }
     }
     Ok((data, store, env))
@@ -59,14 +64,20 @@ pub(crate) async fn engine(global: &Global, sandbox: &str) -> Result<Engine, Fai
 /// The sandbox by its word; `auto` is the best this host offers and never none.
 fn sandbox_of(word: &str) -> Result<Sandbox, Failure> {
     let unavailable = |error| {
-        Failure::new(Exit::Refused, anyhow::Error::new(error).context(format!("the sandbox {word:?} cannot be used here")))
-            .mend("apt-get install bubblewrap, or accept no sandbox with --sandbox none")
+        Failure::new(
+            Exit::Refused,
+            anyhow::Error::new(error).context(format!("the sandbox {word:?} cannot be used here")),
+        )
+        .mend("apt-get install bubblewrap, or accept no sandbox with --sandbox none")
     };
     match word {
         "auto" => Sandbox::detect().map_err(unavailable),
         other => {
             let level = SandboxLevel::from_str(other).map_err(|_| {
-                Failure::new(Exit::Usage, anyhow::anyhow!("{other:?} is not a sandbox: auto, bubblewrap, landlock or none"))
+                Failure::new(
+                    Exit::Usage,
+                    anyhow::anyhow!("{other:?} is not a sandbox: auto, bubblewrap, landlock or none"),
+                )
             })?;
             Sandbox::with_level(level).map_err(unavailable)
         }

@@ -36,7 +36,13 @@ fn main() -> ExitCode {
     let json = cli.global.json;
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return report(&Failure::new(Exit::Failed, anyhow::Error::new(error).context("no threads could be started")), json, term),
+        Err(error) => {
+            return report(
+                &Failure::new(Exit::Failed, anyhow::Error::new(error).context("no threads could be started")),
+                json,
+                term,
+            );
+        }
     };
     let result = runtime.block_on(dispatch(cli, term));
     // Blocking reads that are still going on (a log being classified) must not keep the process.
@@ -63,7 +69,8 @@ fn trace() {
 fn report(failure: &Failure, json: bool, term: Term) -> ExitCode {
     let chain: Vec<String> = failure.error.chain().map(ToString::to_string).collect();
     if json {
-        let body = serde_json::json!({ "error": chain.join(": "), "exit": failure.exit.code(), "suggestion": failure.mend });
+        let body =
+            serde_json::json!({ "error": chain.join(": "), "exit": failure.exit.code(), "suggestion": failure.mend });
         eprintln!("{body}");
     } else {
         anstream::eprintln!("{} {}", term.state("failed", "error:"), chain.join(": "));
@@ -99,7 +106,12 @@ async fn run(global: &Global, args: RunArgs, term: Term) -> Result<Exit, Failure
         None => commands::run::start(global, &args.start, term).await,
         Some(RunCommand::Ls { state, search, limit, after }) => {
             let state = (!state.is_empty()).then(|| state.join(","));
-            commands::runs::ls(global, RunQuery { state, text: search, limit: Some(limit), after, ..RunQuery::default() }, term).await
+            commands::runs::ls(
+                global,
+                RunQuery { state, text: search, limit: Some(limit), after, ..RunQuery::default() },
+                term,
+            )
+            .await
         }
         Some(RunCommand::Show { run, markdown }) => commands::runs::show(global, run.as_deref(), markdown, term).await,
         Some(RunCommand::Timeline { run }) => commands::runs::timeline(global, run.as_deref(), term).await,

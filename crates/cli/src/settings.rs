@@ -43,10 +43,14 @@ pub(crate) fn path(global: &Global, data: &Path) -> PathBuf {
 /// Reads the settings file. A file that was not asked for by name may be missing.
 pub(crate) fn load(global: &Global, data: &Path) -> Result<Settings, Failure> {
     let path = path(global, data);
-    let usage = |error: anyhow::Error| Failure::new(Exit::Usage, error.context(format!("the settings file {}", path.display())));
+    let usage = |error: anyhow::Error| {
+        Failure::new(Exit::Usage, error.context(format!("the settings file {}", path.display())))
+    };
     let size = match std::fs::metadata(&path) {
         Ok(meta) => meta.len(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && global.config.is_none() => return Ok(Settings::default()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && global.config.is_none() => {
+            return Ok(Settings::default());
+        }
         Err(error) => return Err(usage(error.into())),
     };
     if size > FILE_BYTES_MAX {
@@ -89,7 +93,13 @@ pub(crate) fn explain(global: &Global, data: &Path) -> Result<Vec<Row>, Failure>
         row("store", "MB_STORE", global.store.clone(), file.store.clone(), "sqlite:DATA_DIR/meta-builder.db"),
         row("listen", "MB_LISTEN", None, list(&file.listen), "127.0.0.1:8000"),
         row("ops_listen", "MB_OPS_LISTEN", None, file.ops_listen.map(|a| a.to_string()), "none"),
-        row("admin_token_file", "MB_ADMIN_TOKEN_FILE", None, file.admin_token_file.as_deref().map(shown), "DATA_DIR/admin-token"),
+        row(
+            "admin_token_file",
+            "MB_ADMIN_TOKEN_FILE",
+            None,
+            file.admin_token_file.as_deref().map(shown),
+            "DATA_DIR/admin-token",
+        ),
         row("allow_public", "MB_ALLOW_PUBLIC", None, file.allow_public.map(|b| b.to_string()), "false"),
         row("slots", "MB_SLOTS", None, file.slots.map(|n| n.to_string()), "one per processor"),
         row("sandbox", "MB_SANDBOX", None, file.sandbox.clone(), "auto"),

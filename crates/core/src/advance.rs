@@ -64,8 +64,13 @@ pub enum RunEvent {
     },
     /// The result was written.
     Published(Published),
-    /// A worker vanished while holding this task, or gave it back.
+    /// A worker vanished while holding this task.
     Lost {
+        /// Which.
+        work: Work,
+    },
+    /// A worker that shuts down gave this task back. Nobody's fault, so it is not counted.
+    GaveBack {
         /// Which.
         work: Work,
     },
@@ -123,7 +128,8 @@ pub fn apply(now: Timestamp, run: Run, event: RunEvent) -> Result<Advance, Illeg
         RunEvent::Attempted { step, number, outcome } => turn.attempted(&step, number, outcome)?,
         RunEvent::Repaired { step, number, outcome } => turn.repaired(&step, number, outcome)?,
         RunEvent::Published(published) => turn.published(published)?,
-        RunEvent::Lost { work } => turn.lost(&work)?,
+        RunEvent::Lost { work } => turn.lost(&work, 1)?,
+        RunEvent::GaveBack { work } => turn.lost(&work, 0)?,
         RunEvent::Cancel { by } => turn.cancel(by),
     }
     turn.settle();
@@ -138,6 +144,7 @@ const fn event_name(event: &RunEvent) -> &'static str {
         RunEvent::Repaired { .. } => "repaired",
         RunEvent::Published(_) => "published",
         RunEvent::Lost { .. } => "lost",
+        RunEvent::GaveBack { .. } => "gave_back",
         RunEvent::Cancel { .. } => "cancel",
     }
 }
@@ -302,24 +309,25 @@ impl Turn {
         Ok(())
     }
 
-    fn lost(&mut self, work: &Work) -> Result<(), Illegal> {
+    /// Puts a task back on the queue; `losses` is 1 when its worker vanished, 0 when it gave the task back.
+    fn lost(&mut self, work: &Work, losses: u32) -> Result<(), Illegal> {
         let now = self.now;
         let losses = match work {
             Work::Attempt { step, number } => {
                 self.attempt_running(step, *number)?;
                 let attempt = self.last_attempt(step, *number, "lost")?;
-                attempt.losses += 1;
+                attempt.losses += losses;
                 attempt.state = AttemptState::Queued { ready_at: now };
                 attempt.losses
             }
             Work::Repair { step, number } => {
                 self.repair_running(step, *number)?;
                 let repair = self.last_repair(step, *number, "lost")?;
-                repair.losses += 1;
+                repair.losses += losses;
                 repair.state = RepairState::Queued { ready_at: now };
                 repair.losses
             }
-            Work::Publish => 1,
+            Work::Publish => losses,
         };
         self.events.push(EventKind::TaskRequeued { task: work.to_string(), losses });
         match work.step().and_then(|step| self.run.steps.iter().position(|s| s.name == step)) {

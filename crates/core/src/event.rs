@@ -338,8 +338,9 @@ impl EventKind {
             Self::RepairQueued { step, repair, strategy } => format!("{step}: repair {repair} will try {strategy}"),
             Self::RepairStarted { step, repair, .. } => format!("{step}: repair {repair} started"),
             Self::RepairFinished { .. } => self.repair_text(),
+            Self::TaskRequeued { task, losses: 0 } => format!("{task} is on the queue again: its worker gave it back"),
             Self::TaskRequeued { task, losses } => {
-                format!("{task} is on the queue again: its worker vanished ({})", count(*losses, "time"))
+                format!("{task} is on the queue again; workers vanished over it {}", count(*losses, "time"))
             }
             Self::BudgetWarned { axis } => format!("80 % of the {axis} budget is used"),
             Self::BudgetExceeded { axis, refused } => format!("{axis} budget is used up: {refused} was not started"),

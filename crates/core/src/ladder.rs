@@ -47,10 +47,11 @@ pub fn next(step: &Step, spec: &StepSpec, policy: &RepairPolicy) -> Next {
         _ => {}
     }
     let reruns = reruns(step);
-    if step.tentative().is_empty() && reruns < reruns_max(failure.kind) {
+    let certain = failure.hints.iter().any(|h| matches!(h, Hint::MissingModule { .. } | Hint::StaleLock { .. }));
+    if step.tentative().is_empty() && !certain && reruns < reruns_max(failure.kind) {
         return Next::Rerun { wait: wait(step, reruns) };
     }
-    let mut fitting = strategies(step, spec).into_iter().peekable();
+    let mut fitting = strategies(failure, spec).into_iter().peekable();
     let any = fitting.peek().is_some();
     let untried = fitting.find(|strategy| !tried(step, strategy));
     match untried {
@@ -85,9 +86,8 @@ pub const fn reruns_max(kind: FailureKind) -> usize {
     }
 }
 
-/// The strategies that fit the step's present failure, in the order they are tried.
-fn strategies(step: &Step, spec: &StepSpec) -> Vec<Strategy> {
-    let Some(failure) = step.failure() else { return Vec::new() };
+/// The strategies beside a re-run that fit a failure, in the order they are tried.
+pub fn strategies(failure: &Failure, spec: &StepSpec) -> Vec<Strategy> {
     let mut list = Vec::new();
     for hint in &failure.hints {
         match hint {
@@ -98,26 +98,32 @@ fn strategies(step: &Step, spec: &StepSpec) -> Vec<Strategy> {
     }
     let fits = |fixer: &&crate::workflow::Fixer| fixer.kinds.is_empty() || fixer.kinds.contains(&failure.kind);
     list.extend(spec.fixers.iter().filter(fits).map(|fixer| Strategy::Fixer { fixer: fixer.name.clone() }));
-    match failure.kind {
-        FailureKind::Compile | FailureKind::Typecheck | FailureKind::Lint => {
-            if is_rust(failure.tool.as_deref()) {
-                list.push(Strategy::RustcSuggestions);
-            }
-            list.push(Strategy::DiagnosticEdit);
-        }
-        FailureKind::TestError => list.push(Strategy::DiagnosticEdit),
-        FailureKind::Dependency => {
-            list.extend([Strategy::MissingDependency, Strategy::LockFile, Strategy::DiagnosticEdit]);
-        }
-        _ => {}
+    if matches!(failure.kind, FailureKind::Compile | FailureKind::Lint | FailureKind::Dependency)
+        && failure.diagnostics.iter().any(|d| matches!(d.tool.as_str(), "rustc" | "clippy"))
+    {
+        list.push(Strategy::RustcSuggestions);
+    }
+    if failure.diagnostics.iter().any(|d| d.position.is_some() && is_editable(d.kind)) {
+        list.push(Strategy::DiagnosticEdit);
+    }
+    if failure.kind == FailureKind::Dependency {
+        list.extend([Strategy::MissingDependency, Strategy::LockFile]);
     }
     let mut seen = std::collections::BTreeSet::new();
     list.retain(|strategy| seen.insert(strategy.clone()));
     list
 }
 
-fn is_rust(tool: Option<&str>) -> bool {
-    matches!(tool, Some("rustc" | "cargo" | "clippy"))
+/// Kinds of diagnostics that may describe the edit that mends them.
+const fn is_editable(kind: FailureKind) -> bool {
+    matches!(
+        kind,
+        FailureKind::Lint
+            | FailureKind::Compile
+            | FailureKind::Typecheck
+            | FailureKind::TestError
+            | FailureKind::TestAssert
+    )
 }
 
 /// Re-runs since the files last changed.

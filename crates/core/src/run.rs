@@ -2,15 +2,16 @@
 //!
 //! This is the whole state the planner sees. How it moves is [`mod@crate::advance`]; nothing else changes it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::attempt::Attempt;
+use crate::attempt::{Attempt, AttemptState};
 use crate::budget::{Axis, Spend};
 use crate::failure::Failure;
-use crate::id::{RunId, TenantId};
-use crate::repair::{PatchRef, Repair};
+use crate::id::{RunId, TenantId, WorkerId};
+use crate::repair::{PatchRef, Repair, RepairState, Verdict};
 use crate::time::Timestamp;
 use crate::words::words;
 use crate::workflow::Workflow;
@@ -288,7 +289,6 @@ impl Step {
 
     /// The latest failure: of the last attempt, or what an improving repair left of it.
     pub fn failure(&self) -> Option<&Failure> {
-        use crate::repair::Verdict;
         let left = self.tentative().last().and_then(|repair| match &repair.outcome()?.verdict {
             Verdict::Improved { left } => Some(&**left),
             _ => None,
@@ -298,13 +298,12 @@ impl Step {
 
     /// Repairs that improved the step since its last attempt and are held for the next to build on.
     pub fn tentative(&self) -> Vec<&Repair> {
-        use crate::repair::Verdict;
         let Some(last) = self.attempts.last() else { return Vec::new() };
-        let crate::attempt::AttemptState::Finished { at: finished, .. } = &last.state else { return Vec::new() };
+        let AttemptState::Finished { at: finished, .. } = &last.state else { return Vec::new() };
         self.repairs
             .iter()
             .filter(|repair| match &repair.state {
-                crate::repair::RepairState::Finished { since, outcome, .. } => {
+                RepairState::Finished { since, outcome, .. } => {
                     since >= finished && matches!(outcome.verdict, Verdict::Improved { .. })
                 }
                 _ => false,
@@ -353,6 +352,19 @@ impl Run {
         self.steps
             .iter()
             .any(|s| matches!(s.state, StepState::Done { outcome: StepOutcome::Succeeded { how: Success::Flaky } }))
+    }
+
+    /// The workers that hold its tasks now.
+    pub fn workers(&self) -> BTreeSet<WorkerId> {
+        let attempts = self.steps.iter().flat_map(|step| &step.attempts).filter_map(|attempt| match attempt.state {
+            AttemptState::Running { worker, .. } => Some(worker),
+            AttemptState::Queued { .. } | AttemptState::Finished { .. } => None,
+        });
+        let repairs = self.steps.iter().flat_map(|step| &step.repairs).filter_map(|repair| match repair.state {
+            RepairState::Running { worker, .. } => Some(worker),
+            RepairState::Queued { .. } | RepairState::Finished { .. } => None,
+        });
+        attempts.chain(repairs).collect()
     }
 
     /// The version of the files: how many repairs they contain.

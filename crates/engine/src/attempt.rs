@@ -1,12 +1,12 @@
-//! Executing an attempt: one command of one step, in fresh files.
+//! Executing an attempt: one command of one step, in the files of its group (see [`mod@crate::workspace`]).
 
 use std::collections::BTreeSet;
 
 use mb_core::attempt::AttemptOutcome;
-use mb_core::failure::{Failure, FailureKind, Signal};
-use mb_runner::Outcome;
+use mb_core::failure::{ExitCause, Failure, FailureKind, Signal};
 
-use crate::context::{Context, TaskError, not_started};
+use crate::context::{Checked, Context, TaskError, chain};
+use crate::workspace::{self, Workspace};
 
 /// Runs the attempt. Trouble with the files or the log is the attempt's failure, so that a run always ends; only
 /// trouble with the store is an error (the task is then given back).
@@ -20,17 +20,30 @@ pub(crate) async fn execute(context: &Context<'_>) -> Result<AttemptOutcome, Tas
 
 async fn run(context: &Context<'_>) -> Result<AttemptOutcome, TaskError> {
     let spec = context.spec()?;
-    let patches = context.patches().await?;
-    let worktree = context.worktree(spec, 0, &patches).await?;
-    let (outcome, failure) = context.check(spec, &worktree, context.log()?).await;
-    let mut notes = worktree.notes().to_vec();
-    worktree.remove().await;
-    notes.extend(outcome.notes.iter().cloned());
-    let tests = failure.as_ref().map_or_else(|| mb_repair::test_counts(&String::from_utf8_lossy(&outcome.stdout.bytes)), |f| f.tests);
-    Ok(AttemptOutcome { tests, notes, ..describe(&outcome, failure) })
+    let group = workspace::group(&context.run.workflow, &spec.name);
+    let mut place = context.engine.workspaces().lock(context.run.id, group, context.run.tree()).await;
+    let workspace = match &mut *place {
+        Some(workspace) => workspace,
+        empty => {
+            let worktree = context.worktree(0, &context.patches().await?).await?;
+            empty.insert(Workspace { worktree, done: BTreeSet::new() })
+        }
+    };
+    let mut notes = workspace.worktree.notes().to_vec();
+    if let Some((need, checked)) = workspace::prepare(context, spec, &workspace.worktree, &mut workspace.done).await? {
+        notes.push(format!("{need}, which it needs, failed when it was run again"));
+        return Ok(describe(checked, notes));
+    }
+    let checked = context.check(spec, &workspace.worktree).await?;
+    if checked.failure.is_none() {
+        workspace.done.insert(spec.name.clone());
+    }
+    Ok(describe(checked, notes))
 }
 
-pub(crate) fn describe(outcome: &Outcome, failure: Option<Failure>) -> AttemptOutcome {
+fn describe(checked: Checked, mut notes: Vec<String>) -> AttemptOutcome {
+    let Checked { outcome, failure, tests } = checked;
+    notes.extend(outcome.notes);
     AttemptOutcome {
         exit: outcome.exit,
         duration_ms: u64::try_from(outcome.duration.as_millis()).unwrap_or(u64::MAX),
@@ -39,9 +52,9 @@ pub(crate) fn describe(outcome: &Outcome, failure: Option<Failure>) -> AttemptOu
         log_lines: outcome.log.lines,
         log_bytes: outcome.log.bytes,
         sandbox: outcome.sandbox.to_string(),
-        tests: None,
+        tests,
         failure,
-        notes: Vec::new(),
+        notes,
     }
 }
 
@@ -49,7 +62,7 @@ pub(crate) fn describe(outcome: &Outcome, failure: Option<Failure>) -> AttemptOu
 pub(crate) fn could_not_start(error: &TaskError) -> AttemptOutcome {
     let summary = chain(error);
     AttemptOutcome {
-        exit: not_started(),
+        exit: ExitCause::NotStarted,
         duration_ms: 0,
         cpu_ms: 0,
         rss_bytes_max: 0,
@@ -60,7 +73,7 @@ pub(crate) fn could_not_start(error: &TaskError) -> AttemptOutcome {
         failure: Some(Failure {
             kind: FailureKind::ConfigCi,
             signal: Signal::ExitCause,
-            exit: not_started(),
+            exit: ExitCause::NotStarted,
             fingerprint: mb_repair::fingerprint("", "meta-builder", "not_started", &summary),
             summary,
             tool: None,
@@ -72,16 +85,3 @@ pub(crate) fn could_not_start(error: &TaskError) -> AttemptOutcome {
         notes: Vec::new(),
     }
 }
-
-/// An error with its causes, as one line: `a: b: c`.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}
-

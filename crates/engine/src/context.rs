@@ -1,17 +1,18 @@
 //! What every task of a run needs: its project, its frozen files, its patches, its secrets.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
-use mb_core::failure::{ExitCause, Failure};
+use mb_core::failure::{Failure, TestCounts};
 use mb_core::run::Run;
 use mb_core::task::{Fence, Work};
-use mb_core::workflow::{Network, StepSpec};
+use mb_core::workflow::StepSpec;
+use mb_repair::Command;
 use mb_runner::{Job, LogSink, Outcome, Patch, Project, ProjectError, Redactor, Snapshot, Worktree};
 use mb_store::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Engine, Output};
+use crate::{Engine, Output, logs, workspace};
 
 /// Why a task could not do its work at all. Not a failure of the project: the task is given back or reported as
 /// not started.
@@ -34,10 +35,18 @@ pub(crate) struct Context<'a> {
     pub(crate) work: &'a Work,
     pub(crate) fence: Fence,
     pub(crate) cancel: CancellationToken,
-    pub(crate) output: Output,
+    output: Output,
     project: Project,
     snapshot: Snapshot,
     redactor: Redactor,
+}
+
+/// A command that has ended, and what failed if it failed.
+pub(crate) struct Checked {
+    pub(crate) outcome: Outcome,
+    /// None exactly when it succeeded.
+    pub(crate) failure: Option<Failure>,
+    pub(crate) tests: Option<TestCounts>,
 }
 
 impl<'a> Context<'a> {
@@ -49,9 +58,19 @@ impl<'a> Context<'a> {
         cancel: CancellationToken,
         output: Output,
     ) -> Result<Context<'a>, TaskError> {
-        let snapshot = serde_json::from_value(run.source.snapshot.clone()).map_err(|e| TaskError::Corrupt(e.to_string()))?;
-        let project = Project::open(&PathBuf::from(&run.source.root)).await?;
-        let redactor = Redactor::from_env(&run.workflow.redact).map_err(|e| TaskError::Corrupt(e.to_string()))?;
+        let corrupt = |error: &dyn std::error::Error| TaskError::Corrupt(chain(error));
+        let snapshot = serde_json::from_value(run.source.snapshot.clone()).map_err(|e| corrupt(&e))?;
+        let project = Project::open(Path::new(&run.source.root)).await?;
+        let redactor = Redactor::from_host_env(&run.workflow.redact).map_err(|e| corrupt(&e))?;
+        let log = engine.log_path(run.id, work);
+        if let Some(folder) = log.parent() {
+            tokio::fs::create_dir_all(folder).await.map_err(TaskError::Log)?;
+        }
+        // An earlier grant of the same task may have left a part of its log.
+        match tokio::fs::remove_file(&log).await {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(TaskError::Log(error)),
+            _ => {}
+        }
         Ok(Context { engine, run, work, fence, cancel, output, project, snapshot, redactor })
     }
 
@@ -69,16 +88,23 @@ impl<'a> Context<'a> {
         self.run.workflow.step(name).ok_or_else(|| TaskError::Corrupt(format!("the workflow has no step {name:?}")))
     }
 
-    /// The log every command of this task is written to.
-    pub(crate) fn log(&self) -> Result<LogSink, TaskError> {
+    /// The task's log, for the next command.
+    fn log(&self) -> Result<LogSink, TaskError> {
         let path = self.engine.log_path(self.run.id, self.work);
-        LogSink::create(&path, self.redactor.clone(), self.output.tee(self.work)).map_err(TaskError::Log)
+        LogSink::append(&path, self.redactor.clone(), self.output.tee(self.work)).map_err(TaskError::Log)
     }
 
-    /// Fresh files with these patches, in a folder of this grant's own; `part` tells several of one task apart.
-    pub(crate) async fn worktree(&self, spec: &StepSpec, part: u32, patches: &[Patch]) -> Result<Worktree, TaskError> {
-        let at = self.engine.data().worktree(self.run.id, self.work, self.fence).join(part.to_string());
-        Ok(self.project.worktree(&self.snapshot, &at, patches, &spec.caches).await?)
+    /// Writes a line of our own into the task's log.
+    pub(crate) fn note(&self, text: &str) -> Result<(), TaskError> {
+        self.log()?.note(text);
+        Ok(())
+    }
+
+    /// Fresh files with these patches; `part` tells several of one grant apart.
+    pub(crate) async fn worktree(&self, part: u32, patches: &[Patch]) -> Result<Worktree, TaskError> {
+        let at = self.engine.data().worktree(self.run.id, self.work, self.fence, part);
+        let caches = workspace::caches(&self.run.workflow);
+        Ok(self.project.worktree(&self.snapshot, &at, patches, &caches).await?)
     }
 
     /// Time left of the run's budget.
@@ -86,8 +112,13 @@ impl<'a> Context<'a> {
         self.run.workflow.budget.time_left(self.run.spend_at(self.engine.env().now()))
     }
 
-    /// Runs a command of a step in a worktree.
-    pub(crate) async fn command(&self, spec: &StepSpec, argv: Vec<String>, network: Network, worktree: &Worktree, log: LogSink) -> Outcome {
+    /// Runs a command with a step's environment and limits in a worktree.
+    pub(crate) async fn command(
+        &self,
+        spec: &StepSpec,
+        command: &Command,
+        worktree: &Worktree,
+    ) -> Result<Outcome, TaskError> {
         let mut env = spec.env.clone();
         for name in &spec.env_pass {
             if let Ok(value) = std::env::var(name) {
@@ -95,38 +126,47 @@ impl<'a> Context<'a> {
             }
         }
         let job = Job {
-            argv,
-            worktree,
-            dir: &spec.dir,
+            argv: command.argv.clone(),
+            worktree: worktree.path(),
+            source_root: self.project.root(),
+            dir: &command.dir,
             env,
-            network,
+            network: command.network,
             limits: spec.limits,
             writable: Vec::new(),
             sandbox: self.engine.sandbox(),
-            log,
+            log: self.log()?,
             cancel: self.cancel.clone(),
             deadline: Some(self.time_left()),
         };
-        mb_runner::run(job).await
+        Ok(mb_runner::run(job).await)
     }
 
-    /// Runs a step's own command; the failure is none exactly when it succeeded.
-    pub(crate) async fn check(&self, spec: &StepSpec, worktree: &Worktree, log: LogSink) -> (Outcome, Option<Failure>) {
-        let path = log.path().to_owned();
-        let outcome = self.command(spec, spec.command.argv(), spec.network, worktree, log).await;
+    /// Runs a step's own command and says what failed, if it failed.
+    pub(crate) async fn check(&self, spec: &StepSpec, worktree: &Worktree) -> Result<Checked, TaskError> {
+        let command = Command { argv: spec.command.argv(), dir: spec.dir.clone(), network: spec.network };
+        let from_line = self.lines().await + 1;
+        let outcome = self.command(spec, &command, worktree).await?;
+        let text = self.text(from_line).await;
         if outcome.exit.success() {
-            return (outcome, None);
+            let tests = mb_repair::test_counts(&text);
+            return Ok(Checked { outcome, failure: None, tests });
         }
-        let failure = self.classify(spec, &outcome, &path).await;
-        (outcome, Some(failure))
+        let failure = self.classify(spec, &outcome, text, worktree).await?;
+        Ok(Checked { tests: failure.tests, failure: Some(failure), outcome })
     }
 
-    async fn classify(&self, spec: &StepSpec, outcome: &Outcome, log: &std::path::Path) -> Failure {
-        let text = read_bounded(log).await;
+    async fn classify(
+        &self,
+        spec: &StepSpec,
+        outcome: &Outcome,
+        text: String,
+        worktree: &Worktree,
+    ) -> Result<Failure, TaskError> {
         let stdout = String::from_utf8_lossy(&outcome.stdout.bytes).into_owned();
-        let roots = [self.run.source.root.clone()];
+        let roots = [self.run.source.root.clone(), worktree.path().to_string_lossy().into_owned()];
         let (spec, exit, detail) = (spec.clone(), outcome.exit, outcome.detail.clone());
-        // Reading up to 64 MiB of log is work for a thread of its own.
+        // Reading up to 8 MiB of log is work for a thread of its own.
         let classified = tokio::task::spawn_blocking(move || {
             let roots: Vec<&str> = roots.iter().map(String::as_str).collect();
             mb_repair::classify(&mb_repair::Observed {
@@ -139,7 +179,20 @@ impl<'a> Context<'a> {
                 roots: &roots,
             })
         });
-        classified.await.expect("classify never panics; it is tested on arbitrary text")
+        classified.await.map_err(|error| TaskError::Corrupt(format!("the failure could not be classified: {error}")))
+    }
+
+    /// Lines in the task's log so far.
+    async fn lines(&self) -> u64 {
+        let path = self.engine.log_path(self.run.id, self.work);
+        let counted = tokio::task::spawn_blocking(move || mb_runner::count_log_lines(&path)).await;
+        counted.ok().and_then(Result::ok).unwrap_or(0)
+    }
+
+    /// What the log says from that line on.
+    async fn text(&self, from_line: u64) -> String {
+        let path = self.engine.log_path(self.run.id, self.work);
+        tokio::task::spawn_blocking(move || logs::text(&path, from_line)).await.unwrap_or_default()
     }
 
     /// The accepted patches of the run so far.
@@ -153,24 +206,21 @@ impl<'a> Context<'a> {
 pub(crate) async fn load(store: &Store, digests: &[&str]) -> Result<Vec<Patch>, TaskError> {
     let mut patches = Vec::with_capacity(digests.len());
     for digest in digests {
-        let diff = store.patch(digest).await?.ok_or_else(|| TaskError::Corrupt(format!("patch {digest} is missing")))?;
+        let diff =
+            store.patch(digest).await?.ok_or_else(|| TaskError::Corrupt(format!("patch {digest} is missing")))?;
         patches.push(Patch::parse(diff).map_err(|e| TaskError::Corrupt(e.to_string()))?);
     }
     Ok(patches)
 }
 
-/// The log as text: all of it up to 8 MiB, else its beginning and its end.
-async fn read_bounded(path: &std::path::Path) -> String {
-    const HALF: usize = 4 << 20;
-    let bytes = tokio::fs::read(path).await.unwrap_or_default();
-    if bytes.len() <= 2 * HALF {
-        return String::from_utf8_lossy(&bytes).into_owned();
+/// An error with its causes, as one line: `a: b: c`.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
     }
-    let (head, tail) = (&bytes[..HALF], &bytes[bytes.len() - HALF..]);
-    format!("{}\n{}", String::from_utf8_lossy(head), String::from_utf8_lossy(tail))
-}
-
-/// How a command that never ran is reported.
-pub(crate) const fn not_started() -> ExitCause {
-    ExitCause::NotStarted
+    text
 }

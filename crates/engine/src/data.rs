@@ -9,7 +9,7 @@
 //!   logs/RUN/WORK.log          redacted output of each task
 //!   results/RUN.patch          what a repaired run changed
 //!   snapshots/                 frozen files of projects that are not repositories
-//!   worktrees/RUN/WORK-FENCE/  files of the tasks that are running now
+//!   worktrees/RUN.WORK.FENCE.N/ files of the tasks that are running now
 //! ```
 
 use std::fs::{DirBuilder, File, TryLockError};
@@ -85,9 +85,9 @@ impl DataDir {
         self.root.join("worktrees")
     }
 
-    /// The worktree of one grant of one task.
-    pub fn worktree(&self, run: RunId, work: &Work, fence: Fence) -> PathBuf {
-        self.worktrees().join(run.to_string()).join(format!("{}-{}", file_name(&work.to_string()), fence.0))
+    /// A worktree of one grant of one task. Flat, so that one sweep finds what a dead process left.
+    pub fn worktree(&self, run: RunId, work: &Work, fence: Fence, part: u32) -> PathBuf {
+        self.worktrees().join(format!("{run}.{}.{}.{part}", file_name(&work.to_string()), fence.0))
     }
 
     /// The log of one task.
@@ -128,9 +128,10 @@ fn node_name(root: &Path) -> io::Result<String> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
-    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_else(|| "node".into());
+    let host =
+        nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_else(|| "node".into());
     let mut bytes = [0; 4];
-    getrandom::fill(&mut bytes).map_err(io::Error::from)?;
+    getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
     let name = format!("{host}-{}", mb_core::workflow::hex(&bytes));
     // Two processes may start at once: the first to create the file names the node.
     match File::options().write(true).create_new(true).open(&path) {
@@ -139,7 +140,9 @@ fn node_name(root: &Path) -> io::Result<String> {
             file.write_all(name.as_bytes())?;
             Ok(name)
         }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(std::fs::read_to_string(&path)?.trim().to_owned()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Ok(std::fs::read_to_string(&path)?.trim().to_owned())
+        }
         Err(error) => Err(error),
     }
 }

@@ -32,7 +32,7 @@ impl Env {
     /// When the operating system has no randomness to give.
     pub fn system() -> std::io::Result<Env> {
         let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(std::io::Error::from)?;
+        getrandom::fill(&mut seed).map_err(|error| std::io::Error::other(error.to_string()))?;
         Ok(Env { clock: Clock::System, random: Arc::new(Mutex::new(ChaCha12Rng::from_seed(seed))) })
     }
 

@@ -19,6 +19,7 @@ mod reaper;
 mod repair;
 mod start;
 mod worker;
+mod workspace;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,9 +34,10 @@ use tokio_util::sync::CancellationToken;
 pub use data::{DataDir, DataError, NodeLock};
 pub use env::Env;
 pub use logs::{LogLine, LogPage};
+pub use mb_project::{Flag, Layers};
 pub use metrics::Metrics;
 pub use reaper::Reaper;
-pub use start::{Limits, StartError, StartRun};
+pub use start::{StartError, StartRun};
 pub use worker::{Output, OutputLine, Worker, WorkerOptions};
 
 /// The control plane of one process. Cheap to clone; all clones are the same engine.
@@ -51,6 +53,7 @@ struct Inner {
     sandbox: Sandbox,
     metrics: Metrics,
     probes: probes::Probes,
+    workspaces: workspace::Workspaces,
     started_at: Timestamp,
     worker: WorkerId,
     draining: CancellationToken,
@@ -73,7 +76,10 @@ impl Engine {
         let metrics = Metrics::new();
         let draining = CancellationToken::new();
         let probes = probes::Probes::default();
-        let inner = Inner { env, store, data, sandbox, metrics, probes, started_at, worker, draining };
+        let workspaces = workspace::Workspaces::default();
+        // No command of a project may see the store, the tokens or the logs of others.
+        let sandbox = sandbox.hide(data.root());
+        let inner = Inner { env, store, data, sandbox, metrics, probes, workspaces, started_at, worker, draining };
         Engine { inner: Arc::new(inner) }
     }
 
@@ -97,6 +103,10 @@ impl Engine {
         &self.inner.sandbox
     }
 
+    pub(crate) fn workspaces(&self) -> &workspace::Workspaces {
+        &self.inner.workspaces
+    }
+
     /// This process as a worker; a new id at every start.
     pub fn worker_id(&self) -> WorkerId {
         self.inner.worker
@@ -112,9 +122,11 @@ impl Engine {
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn take_over(&self, run: mb_core::id::RunId, affinity: &str) -> Result<(), mb_store::StoreError> {
-        self.store().set_affinity(run, Some(affinity)).await?;
-        self.store().release_run(self.env().now(), run).await?;
+    pub async fn take_over(&self, run: &mb_core::run::Run, affinity: &str) -> Result<(), mb_store::StoreError> {
+        self.store().set_affinity(run.id, Some(affinity)).await?;
+        for worker in run.workers() {
+            self.store().worker_gone(self.env().now(), worker).await?;
+        }
         Ok(())
     }
 
@@ -124,7 +136,9 @@ impl Engine {
     /// # Errors
     /// When the store does not answer.
     pub async fn recover_node(&self) -> Result<Vec<mb_core::task::TaskKey>, mb_store::StoreError> {
-        mb_runner::Project::sweep(&self.data().worktrees()).await;
+        if let Err(error) = mb_runner::Project::sweep(&self.data().worktrees()).await {
+            tracing::warn!(error = %context::chain(&error), "old worktrees could not be cleared away");
+        }
         self.store().release_node(self.env().now(), self.data().node(), self.worker_id()).await
     }
 

@@ -1,6 +1,8 @@
 //! Reading the log of a task, a page at a time.
 
+use std::collections::VecDeque;
 use std::io;
+use std::path::Path;
 
 use mb_core::id::RunId;
 use serde::{Deserialize, Serialize};
@@ -43,34 +45,49 @@ impl Engine {
     }
 }
 
-fn read(path: &std::path::Path, from: u64, limit: u64) -> io::Result<LogPage> {
-    use io::BufRead as _;
-    let file = match std::fs::File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Ok(LogPage { lines: Vec::new(), next: from, complete: true });
-        }
+fn read(path: &Path, from: u64, limit: u64) -> io::Result<LogPage> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let lines = match mb_runner::read_log(path, from, limit) {
+        Ok(lines) => lines,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(error),
     };
-    let mut reader = io::BufReader::with_capacity(1 << 16, file);
-    let (mut lines, mut n, mut buffer) = (Vec::new(), 0, Vec::new());
+    let next = lines.last().map_or(from, |line| line.n + 1);
+    let complete = lines.len() < limit;
+    let lines = lines.into_iter().map(|line| LogLine { n: line.n, text: line.text }).collect();
+    Ok(LogPage { lines, next, complete })
+}
+
+/// What a log says from a line on, as one text: all of it up to 8 MiB, else its beginning and its end.
+pub(crate) fn text(path: &Path, from: u64) -> String {
+    const HALF: usize = 4 << 20;
+    let (mut head, mut tail, mut tail_bytes) = (String::new(), VecDeque::new(), 0);
+    let mut next = from;
     loop {
-        buffer.clear();
-        let read = reader.read_until(b'\n', &mut buffer)?;
-        // A line without its end is still being written: it is given once it is whole.
-        if read == 0 || buffer.last() != Some(&b'\n') {
-            return Ok(LogPage { lines, next: n.max(from - 1) + 1, complete: true });
+        let Ok(page) = read(path, next, LINES_MAX) else { break };
+        for line in page.lines {
+            if head.len() < HALF && tail.is_empty() {
+                head.push_str(&line.text);
+                head.push('\n');
+                continue;
+            }
+            tail_bytes += line.text.len() + 1;
+            tail.push_back(line.text);
+            while tail_bytes > HALF {
+                let Some(gone) = tail.pop_front() else { break };
+                tail_bytes -= gone.len() + 1;
+            }
         }
-        n += 1;
-        if n < from {
-            continue;
-        }
-        buffer.pop();
-        lines.push(LogLine { n, text: String::from_utf8_lossy(&buffer).into_owned() });
-        if lines.len() as u64 >= limit {
-            return Ok(LogPage { lines, next: n + 1, complete: false });
+        next = page.next;
+        if page.complete {
+            break;
         }
     }
+    for line in tail {
+        head.push_str(&line);
+        head.push('\n');
+    }
+    head
 }
 
 #[cfg(test)]
@@ -82,10 +99,14 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("mb-logs-{}", std::process::id()));
         std::fs::create_dir_all(&dir).expect("a temporary folder");
         let path = dir.join("a.log");
-        std::fs::write(&path, "one\ntwo\nthree\nfo").expect("written");
+        std::fs::write(&path, "o one\ne two\no three\no fo").expect("written");
         let page = |from, limit| {
             let page = read(&path, from, limit).expect("readable");
-            (page.lines.into_iter().map(|l| format!("{} {}", l.n, l.text)).collect::<Vec<_>>().join(","), page.next, page.complete)
+            (
+                page.lines.into_iter().map(|l| format!("{} {}", l.n, l.text)).collect::<Vec<_>>().join(","),
+                page.next,
+                page.complete,
+            )
         };
         assert_eq!(page(1, 2), ("1 one,2 two".into(), 3, false));
         assert_eq!(page(3, 2), ("3 three".into(), 4, true));

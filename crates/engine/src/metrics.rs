@@ -78,15 +78,47 @@ impl Metrics {
         let uptime = Gauge::default();
         registry.register("meta_builder_v4_runs", "Runs that ended, by outcome", Family::clone(&runs));
         registry.register("meta_builder_v4_run_duration_seconds", "Wall time of runs that ended", run_seconds.clone());
-        registry.register("meta_builder_v4_repair_attempts", "Repairs that ended, by failure class, strategy and verdict", Family::clone(&repairs));
-        registry.register("meta_builder_v4_retry_attempts", "Re-runs with nothing changed, by failure class", Family::clone(&retries));
-        registry.register("meta_builder_v4_failures", "Attempts that failed, by failure class", Family::clone(&failures));
-        registry.register("meta_builder_v4_budget_exceeded", "Refusals by a budget, by its kind", Family::clone(&budget_exceeded));
-        registry.register("meta_builder_v4_queue_depth", "Tasks ready to be claimed, by queue", Family::clone(&queue_depth));
+        registry.register(
+            "meta_builder_v4_repair_attempts",
+            "Repairs that ended, by failure class, strategy and verdict",
+            Family::clone(&repairs),
+        );
+        registry.register(
+            "meta_builder_v4_retry_attempts",
+            "Re-runs with nothing changed, by failure class",
+            Family::clone(&retries),
+        );
+        registry.register(
+            "meta_builder_v4_failures",
+            "Attempts that failed, by failure class",
+            Family::clone(&failures),
+        );
+        registry.register(
+            "meta_builder_v4_budget_exceeded",
+            "Refusals by a budget, by its kind",
+            Family::clone(&budget_exceeded),
+        );
+        registry.register(
+            "meta_builder_v4_queue_depth",
+            "Tasks ready to be claimed, by queue",
+            Family::clone(&queue_depth),
+        );
         registry.register("meta_builder_worker_slots_busy", "Tasks this process runs now", slots_busy.clone());
         registry.register("meta_builder_panics", "Panics caught, by edge", Family::clone(&panics));
         registry.register("meta_builder_uptime_seconds", "Seconds since this process started", uptime.clone());
-        Metrics { registry, runs, run_seconds, repairs, retries, failures, budget_exceeded, queue_depth, slots_busy, panics, uptime }
+        Metrics {
+            registry,
+            runs,
+            run_seconds,
+            repairs,
+            retries,
+            failures,
+            budget_exceeded,
+            queue_depth,
+            slots_busy,
+            panics,
+            uptime,
+        }
     }
 
     /// Lets another part of the process add its own metrics before they are first read.
@@ -116,7 +148,11 @@ impl Metrics {
                     self.failures.get_or_create(&Class { failure_class: class.to_string() }).inc();
                 }
                 EventKind::RepairFinished { step, strategy, verdict, .. } => {
-                    let labels = Attempt { failure_class: class(run, step), strategy: strategy.word().to_owned(), verdict: verdict.clone() };
+                    let labels = Attempt {
+                        failure_class: class(run, step),
+                        strategy: strategy.word().to_owned(),
+                        verdict: verdict.clone(),
+                    };
                     self.repairs.get_or_create(&labels).inc();
                 }
                 EventKind::StepQueued { step, purpose: mb_core::attempt::Purpose::Rerun, .. } => {
@@ -141,7 +177,7 @@ impl Metrics {
                     self.queue_depth.get_or_create(&Queue { queue: queue.class.to_string() }).set(depth);
                 }
             }
-            Err(error) => tracing::warn!(error = %crate::attempt::chain(&error), "queue depth could not be read"),
+            Err(error) => tracing::warn!(error = %crate::context::chain(&error), "queue depth could not be read"),
         }
     }
 
@@ -154,5 +190,7 @@ impl Metrics {
 }
 
 fn class(run: &Run, step: &str) -> String {
-    run.step(step).and_then(|step| step.failure()).map_or_else(|| "unknown".into(), |failure| failure.class().to_string())
+    run.step(step)
+        .and_then(|step| step.failure())
+        .map_or_else(|| "unknown".into(), |failure| failure.class().to_string())
 }

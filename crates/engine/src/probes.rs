@@ -8,7 +8,7 @@ use mb_store::SchemaState;
 use tokio::sync::Mutex;
 
 use crate::Engine;
-use crate::attempt::chain;
+use crate::context::chain;
 
 /// How long one probe may take.
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -82,8 +82,12 @@ async fn db(engine: &Engine) -> Finding {
 async fn migrations(engine: &Engine) -> Finding {
     match engine.store().schema().await {
         Ok(SchemaState::Current) => ok(),
-        Ok(SchemaState::Pending(names)) => (ProbeStatus::Fail, format!("migrations pending: {}; run mb migrate", names.join(", "))),
-        Ok(SchemaState::Ahead { .. }) => (ProbeStatus::Fail, "the schema is newer than this binary; install the newer release".into()),
+        Ok(SchemaState::Pending(names)) => {
+            (ProbeStatus::Fail, format!("migrations pending: {}; run mb migrate", names.join(", ")))
+        }
+        Ok(SchemaState::Ahead(_)) => {
+            (ProbeStatus::Fail, "the schema is newer than this binary; install the newer release".into())
+        }
         Err(error) => (ProbeStatus::Fail, chain(&error)),
     }
 }

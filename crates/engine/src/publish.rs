@@ -6,8 +6,7 @@ use mb_core::run::Published;
 use mb_core::task::Work;
 use mb_runner::Patch;
 
-use crate::attempt::chain;
-use crate::context::{Context, TaskError};
+use crate::context::{Context, TaskError, chain};
 
 /// Prefix of every branch we make.
 pub(crate) const BRANCH_PREFIX: &str = "meta-builder/";
@@ -29,10 +28,17 @@ pub(crate) async fn execute(context: &Context<'_>) -> Result<Published, TaskErro
     }
     if context.project().is_git() {
         let name = format!("{BRANCH_PREFIX}{}", context.run.id);
-        let commits: Vec<(Patch, String)> = patches.into_iter().zip(&context.run.patches).map(|(patch, applied)| {
-            let message = format!("{}\n\nRepairs step {} (repair {}) of {}.\n", applied.title, applied.step, applied.repair, context.run.id);
-            (patch, message)
-        }).collect();
+        let commits: Vec<(Patch, String)> = patches
+            .into_iter()
+            .zip(&context.run.patches)
+            .map(|(patch, applied)| {
+                let message = format!(
+                    "{}\n\nRepairs step {} (repair {}) of {}.\n",
+                    applied.title, applied.step, applied.repair, context.run.id
+                );
+                (patch, message)
+            })
+            .collect();
         match context.project().publish_branch(context.snapshot(), &name, &commits).await {
             Ok(commit) => published.branch = Some((name, commit)),
             Err(error) => published.problem = Some(format!("branch {name}: {}", chain(&error))),
@@ -45,7 +51,7 @@ async fn write(file: &std::path::Path, patches: &[Patch]) -> std::io::Result<()>
     if let Some(parent) = file.parent() {
         tokio::fs::create_dir_all(parent).await?;
     }
-    let text = Patch::join(patches).map(|patch| patch.diff).unwrap_or_default();
+    let text: String = patches.iter().map(|patch| patch.diff.as_str()).collect();
     // Written aside and renamed, so that a crash never leaves half a patch under the final name.
     let aside = file.with_extension("patch.new");
     tokio::fs::write(&aside, text).await?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::Engine;
-use crate::attempt::chain;
+use crate::context::chain;
 
 /// Leases taken back in one pass.
 const REAP_MAX: u32 = 500;

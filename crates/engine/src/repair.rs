@@ -4,25 +4,33 @@
 //! has improved so far). It is accepted when the failed step succeeds *and* every step that had succeeded before
 //! still does. "Roll back" is no action: the worktree is dropped.
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Component, Path};
 use std::time::Duration;
 
 use mb_core::budget::MicroUsd;
-use mb_core::failure::{ExitCause, Failure};
+use mb_core::failure::{ExitCause, Failure, TestCounts};
 use mb_core::ladder;
 use mb_core::repair::{PatchRef, RepairOutcome, Verdict, Verification};
 use mb_core::run::Step;
 use mb_core::strategy::Strategy;
 use mb_core::task::Work;
 use mb_core::workflow::StepSpec;
-use mb_repair::{DirFiles, Edit, Proposal};
-use mb_runner::{LogSink, Patch, PatchLimits, Worktree};
+use mb_repair::{Command, DirFiles, Edit, Proposal};
+use mb_runner::{Patch, PatchLimits, Worktree};
 use mb_store::StoredPatch;
 
-use crate::attempt::chain;
-use crate::context::{Context, TaskError, load};
+use crate::context::{Checked, Context, TaskError, chain, load};
+use crate::workspace;
 
 /// Candidates one repair looks at.
 const CANDIDATES_MAX: u32 = 50;
+/// How often one repair asks its strategy again after something improved.
+const ROUNDS_MAX: u32 = 10;
+/// With less than this left of the run's time, no candidate is tried.
+const LEAST: Duration = Duration::from_millis(100);
 
 /// Tries the repair. As with attempts, only trouble with the store is an error.
 pub(crate) async fn execute(context: &Context<'_>) -> Result<(RepairOutcome, Vec<StoredPatch>), TaskError> {
@@ -57,7 +65,6 @@ pub(crate) fn broken(why: String) -> RepairOutcome {
 struct Bench<'a> {
     context: &'a Context<'a>,
     spec: &'a StepSpec,
-    step: &'a Step,
     strategy: Strategy,
     /// What the step fails with now; shrinks when something improves it.
     failure: Failure,
@@ -65,12 +72,18 @@ struct Bench<'a> {
     base: Vec<Patch>,
     /// What this repair improved so far, in order.
     held: Vec<Patch>,
-    log: LogSink,
     title: String,
     patch: Option<Patch>,
     verified: Vec<Verification>,
     candidates: u32,
     parts: u32,
+}
+
+/// How a round of proposals ended.
+enum Round {
+    Accepted,
+    Improved,
+    Over,
 }
 
 /// What became of one candidate.
@@ -98,12 +111,10 @@ impl<'a> Bench<'a> {
         Ok(Bench {
             context,
             spec,
-            step,
             strategy: repair.strategy.clone(),
             failure,
             base,
             held: Vec::new(),
-            log: context.log()?,
             title: repair.strategy.to_string(),
             patch: None,
             verified: Vec::new(),
@@ -112,72 +123,84 @@ impl<'a> Bench<'a> {
         })
     }
 
+    /// Rounds of proposals: whatever improves the step is kept, and the strategy is asked again about what is left,
+    /// because its edits are made for the files as they are.
     async fn try_all(&mut self) -> Result<Verdict, TaskError> {
-        let proposals = self.propose().await?;
         let mut last = Verdict::NoCandidate { why: "nothing in the failure fits this strategy".into() };
-        for proposal in proposals {
-            if self.candidates >= CANDIDATES_MAX || self.context.cancel.is_cancelled() || self.context.time_left() < Duration::from_millis(100) {
-                break;
-            }
-            self.candidates += 1;
-            match self.try_one(&proposal).await? {
-                Tried::Accepted => return Ok(Verdict::Accepted),
-                Tried::Improved => {}
-                Tried::Nothing => last = Verdict::NoCandidate { why: format!("{} changed nothing", proposal.title) },
-                Tried::Refused(why) => last = Verdict::Refused { why },
-                Tried::Rejected { step, why } => last = Verdict::Rejected { step, why },
+        for _ in 0..ROUNDS_MAX {
+            match self.round(&mut last).await? {
+                Round::Accepted => return Ok(Verdict::Accepted),
+                Round::Improved => {}
+                Round::Over => break,
             }
         }
         Ok(if self.held.is_empty() { last } else { Verdict::Improved { left: Box::new(self.failure.clone()) } })
     }
 
-    /// What the strategy has to offer, cheapest first.
+    /// One round: proposals in order, until one is accepted or improves the step.
+    async fn round(&mut self, last: &mut Verdict) -> Result<Round, TaskError> {
+        for proposal in self.propose().await? {
+            let out_of_time = self.context.cancel.is_cancelled() || self.context.time_left() < LEAST;
+            if self.candidates >= CANDIDATES_MAX || out_of_time {
+                break;
+            }
+            self.candidates += 1;
+            match self.try_one(&proposal).await? {
+                Tried::Accepted => return Ok(Round::Accepted),
+                Tried::Improved => return Ok(Round::Improved),
+                Tried::Nothing => *last = Verdict::NoCandidate { why: format!("{} changed nothing", proposal.title) },
+                Tried::Refused(why) => *last = Verdict::Refused { why },
+                Tried::Rejected { step, why } => *last = Verdict::Rejected { step, why },
+            }
+        }
+        Ok(Round::Over)
+    }
+
+    /// What the strategy has to offer, most promising first.
     async fn propose(&mut self) -> Result<Vec<Proposal>, TaskError> {
         if let Strategy::Fixer { fixer } = &self.strategy {
             let Some(fixer) = self.spec.fixers.iter().find(|f| f.name == *fixer) else { return Ok(Vec::new()) };
-            let command = mb_repair::Command { argv: fixer.command.argv(), dir: self.spec.dir.clone(), network: fixer.network };
+            let command = Command { argv: fixer.command.argv(), dir: self.spec.dir.clone(), network: fixer.network };
             return Ok(vec![Proposal { title: fixer.name.clone(), edits: Vec::new(), commands: vec![command] }]);
         }
         let worktree = self.fresh().await?;
         let files = DirFiles::new(worktree.path());
-        let proposals = if self.strategy == Strategy::RustcSuggestions {
-            let output = self.rustc_json(&worktree).await;
-            mb_repair::rustc_suggestions(&output, &files)
-        } else {
-            mb_repair::propose(&self.strategy, &self.failure, self.spec, &files)
-        };
-        worktree.remove().await;
-        Ok(proposals)
-    }
-
-    /// The compiler's diagnostics as JSON: the step's command asks for text, so the compiler is asked again.
-    async fn rustc_json(&mut self, worktree: &Worktree) -> String {
-        let argv = ["cargo", "check", "--workspace", "--all-targets", "--message-format=json", "--keep-going"];
-        let argv = argv.iter().map(ToString::to_string).collect();
-        let outcome = self.context.command(self.spec, argv, self.spec.network, worktree, self.log.clone()).await;
-        String::from_utf8_lossy(&outcome.stdout.bytes).into_owned()
+        if self.strategy != Strategy::RustcSuggestions {
+            return Ok(mb_repair::propose(&self.strategy, &self.failure, self.spec, &files));
+        }
+        // The step's command asked for text; the suggestions are only in the compiler's JSON.
+        let command = mb_repair::suggestions_command(&self.failure, self.spec);
+        let outcome = self.context.command(self.spec, &command, &worktree).await?;
+        Ok(mb_repair::rustc_suggestions(&String::from_utf8_lossy(&outcome.stdout.bytes), &files))
     }
 
     async fn fresh(&mut self) -> Result<Worktree, TaskError> {
         self.parts += 1;
         let patches: Vec<Patch> = self.base.iter().chain(&self.held).cloned().collect();
-        self.context.worktree(self.spec, self.parts, &patches).await
+        self.context.worktree(self.parts, &patches).await
     }
 
     async fn try_one(&mut self, proposal: &Proposal) -> Result<Tried, TaskError> {
-        let worktree = self.fresh().await?;
-        let tried = self.try_in(proposal, &worktree).await;
-        worktree.remove().await;
-        tried
-    }
-
-    async fn try_in(&mut self, proposal: &Proposal, worktree: &Worktree) -> Result<Tried, TaskError> {
-        self.log.note(&format!("candidate {}: {}", self.candidates, proposal.title));
-        if let Err(why) = self.make(proposal, worktree).await {
+        self.context.note(&format!("candidate {}: {}", self.candidates, proposal.title))?;
+        let mut worktree = self.fresh().await?;
+        if !proposal.commands.is_empty() {
+            // A fixer may be one of the things the needed steps install.
+            if let Some((need, checked)) =
+                workspace::prepare(self.context, self.spec, &worktree, &mut BTreeSet::new()).await?
+            {
+                return Ok(Tried::Rejected {
+                    why: format!("{need}, which the step needs, fails: {}", summary(&checked)),
+                    step: need,
+                });
+            }
+            worktree.settle().await?;
+        }
+        if let Err(why) = self.make(proposal, &worktree).await? {
             return Ok(Tried::Rejected { step: self.spec.name.clone(), why });
         }
-        let bytes_max = self.context.run.workflow.repair.patch_bytes_max;
-        let patch = match worktree.diff(PatchLimits { bytes_max }).await {
+        let limits =
+            PatchLimits { bytes_max: self.context.run.workflow.repair.patch_bytes_max, ..PatchLimits::default() };
+        let patch = match worktree.diff(limits).await {
             Ok(patch) => patch,
             Err(error) => return Ok(Tried::Refused(chain(&error))),
         };
@@ -185,65 +208,87 @@ impl<'a> Bench<'a> {
             return Ok(Tried::Nothing);
         }
         let files: Vec<String> = patch.files.iter().map(|file| file.path.clone()).collect();
-        if let Err(refusal) = mb_repair::patch_gate(&patch.diff, &files, &self.context.run.workflow.repair, self.failure.kind) {
-            self.title.clone_from(&proposal.title);
+        if let Err(refusal) =
+            mb_repair::patch_gate(&patch.diff, &files, &self.context.run.workflow.repair, self.failure.kind)
+        {
+            self.show(proposal, patch, Vec::new());
             return Ok(Tried::Refused(refusal.to_string()));
         }
-        self.verify(proposal, worktree, patch).await
+        self.verify(proposal, &worktree, patch).await
     }
 
-    /// Makes the change: edits first, then commands. The error says in words what could not be done.
-    async fn make(&mut self, proposal: &Proposal, worktree: &Worktree) -> Result<(), String> {
+    /// Makes the change: edits first, then commands. The inner error says in words what could not be done.
+    async fn make(&mut self, proposal: &Proposal, worktree: &Worktree) -> Result<Result<(), String>, TaskError> {
         for edit in &proposal.edits {
-            apply_edit(worktree, edit).map_err(|error| format!("an edit could not be written: {error}"))?;
+            if let Err(error) = apply_edit(worktree, edit) {
+                return Ok(Err(format!("an edit could not be written: {error}")));
+            }
         }
         for command in &proposal.commands {
-            let spec = StepSpec { dir: command.dir.clone(), ..self.spec.clone() };
-            let outcome = self.context.command(&spec, command.argv.clone(), command.network, worktree, self.log.clone()).await;
+            let outcome = self.context.command(self.spec, command, worktree).await?;
             // Many fixers exit with an error when they found something they could not fix, so only a command
             // that did not run, or was stopped, is a failure of the strategy.
             if !matches!(outcome.exit, ExitCause::Code { .. }) || outcome.exit.shell_code() == 127 {
                 let detail = outcome.detail.map_or(String::new(), |d| format!(": {d}"));
-                return Err(format!("`{}` {}{detail}", command.argv.join(" "), outcome.exit));
+                return Ok(Err(format!("`{}`: {}{detail}", command.argv.join(" "), outcome.exit)));
             }
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
-    /// The failed step first, then every step that had succeeded, in the order of the workflow.
+    /// The steps the failed one needs, then itself, then every other step that had succeeded. All in these files.
     async fn verify(&mut self, proposal: &Proposal, worktree: &Worktree, patch: Patch) -> Result<Tried, TaskError> {
+        let (context, own) = (self.context, self.spec);
+        let workflow = &context.run.workflow;
+        let needs = workspace::needs(workflow, own);
+        let needed = |name: &str| needs.iter().any(|need| need.name == name);
+        let succeeded =
+            |spec: &&StepSpec| context.run.step(&spec.name).is_some_and(Step::succeeded) && spec.name != own.name;
+        let earlier: Vec<&StepSpec> = workflow.steps.iter().filter(succeeded).collect();
+        let order = earlier
+            .iter()
+            .filter(|spec| needed(&spec.name))
+            .chain([&own])
+            .chain(earlier.iter().filter(|spec| !needed(&spec.name)));
         let mut verified = Vec::new();
-        let (outcome, failure) = self.context.check(self.spec, worktree, self.log.clone()).await;
-        verified.push(verification(&self.spec.name, &outcome));
-        if let Some(failure) = failure {
-            let improved = ladder::improves(&self.failure, &failure);
-            let why = failure.summary.clone();
-            if improved {
-                self.keep(proposal, patch, verified);
-                self.failure = failure;
-                return Ok(Tried::Improved);
-            }
-            self.show(proposal, patch, verified);
-            return Ok(Tried::Rejected { step: self.spec.name.clone(), why });
-        }
-        if let Some(why) = fewer_tests(&self.failure, &outcome) {
-            self.show(proposal, patch, verified);
-            return Ok(Tried::Refused(why));
-        }
-        let earlier = self.context.run.steps.iter().filter(|step| step.succeeded() && step.name != self.step.name);
-        for step in earlier {
-            let Some(spec) = self.context.run.workflow.step(&step.name) else { continue };
-            self.log.note(&format!("verify {}", spec.name));
-            let (outcome, failure) = self.context.check(spec, worktree, self.log.clone()).await;
-            verified.push(verification(&spec.name, &outcome));
-            if let Some(failure) = failure {
+        for spec in order {
+            self.context.note(&format!("verify {}", spec.name))?;
+            let checked = self.context.check(spec, worktree).await?;
+            verified.push(verification(&spec.name, &checked.outcome));
+            if spec.name == self.spec.name {
+                if let Some(tried) = self.judge(proposal, &patch, &verified, checked) {
+                    return Ok(tried);
+                }
+            } else if checked.failure.is_some() {
+                let why = format!("{} succeeded before and fails with it: {}", spec.name, summary(&checked));
                 self.show(proposal, patch, verified);
-                let why = format!("{} succeeded before and fails with it: {}", spec.name, failure.summary);
                 return Ok(Tried::Rejected { step: spec.name.clone(), why });
             }
         }
         self.keep(proposal, patch, verified);
         Ok(Tried::Accepted)
+    }
+
+    /// What the failed step says to the change; none when it succeeds and verification goes on.
+    fn judge(
+        &mut self,
+        proposal: &Proposal,
+        patch: &Patch,
+        verified: &[Verification],
+        checked: Checked,
+    ) -> Option<Tried> {
+        let Some(failure) = checked.failure else {
+            let why = fewer_tests(&self.failure, checked.tests)?;
+            self.show(proposal, patch.clone(), verified.to_vec());
+            return Some(Tried::Refused(why));
+        };
+        if ladder::improves(&self.failure, &failure) {
+            self.keep(proposal, patch.clone(), verified.to_vec());
+            self.failure = failure;
+            return Some(Tried::Improved);
+        }
+        self.show(proposal, patch.clone(), verified.to_vec());
+        Some(Tried::Rejected { step: self.spec.name.clone(), why: failure.summary })
     }
 
     /// Takes the candidate into what is held.
@@ -267,7 +312,8 @@ impl<'a> Bench<'a> {
     }
 
     fn outcome(self, verdict: Verdict, took: Duration) -> (RepairOutcome, Vec<StoredPatch>) {
-        let patch = if self.held.is_empty() { self.patch } else { Patch::join(&self.held) };
+        // Patches we took ourselves can be read, so joining them cannot fail.
+        let patch = if self.held.is_empty() { self.patch } else { Patch::join(&self.held).unwrap_or_default() };
         let stored = patch.iter().map(|p| StoredPatch { digest: p.digest(), diff: p.diff.clone() }).collect();
         let outcome = RepairOutcome {
             title: self.title,
@@ -296,17 +342,37 @@ fn verification(step: &str, outcome: &mb_runner::Outcome) -> Verification {
     Verification { step: step.to_owned(), exit: outcome.exit, duration_ms }
 }
 
+fn summary(checked: &Checked) -> String {
+    checked.failure.as_ref().map_or_else(|| checked.outcome.exit.to_string(), |failure| failure.summary.clone())
+}
+
 /// A repair that makes tests disappear is no repair.
-fn fewer_tests(before: &Failure, outcome: &mb_runner::Outcome) -> Option<String> {
-    let before = before.tests?.executed();
-    let after = mb_repair::test_counts(&String::from_utf8_lossy(&outcome.stdout.bytes))?.executed();
+fn fewer_tests(before: &Failure, after: Option<TestCounts>) -> Option<String> {
+    let (before, after) = (before.tests?.executed(), after?.executed());
     (after < before).then(|| format!("{after} tests ran with it, {before} without: a repair may not remove tests"))
 }
 
-fn apply_edit(worktree: &Worktree, edit: &Edit) -> std::io::Result<()> {
+/// Writes an edit, never outside the worktree and never through a link.
+fn apply_edit(worktree: &Worktree, edit: &Edit) -> io::Result<()> {
+    let (Edit::Write { path, .. } | Edit::Delete { path }) = edit;
+    let relative = Path::new(path);
+    if !relative.components().all(|part| matches!(part, Component::Normal(_))) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{path} leaves the project")));
+    }
+    let mut below = worktree.path().to_owned();
+    for part in relative {
+        below.push(part);
+        if fs::symlink_metadata(&below).is_ok_and(|meta| meta.is_symlink()) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{path} leads through a link")));
+        }
+    }
     match edit {
-        Edit::Write { path, content } => worktree.write(path, content),
-        Edit::Delete { path } => worktree.delete(path),
+        Edit::Write { content, .. } => {
+            if let Some(folder) = below.parent() {
+                fs::create_dir_all(folder)?;
+            }
+            fs::write(&below, content)
+        }
+        Edit::Delete { .. } => fs::remove_file(&below),
     }
 }
-

@@ -1,12 +1,10 @@
 //! Taking a run in: read the project, freeze its files, write the run down.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use mb_core::budget::{Budget, MicroUsd};
 use mb_core::id::TenantId;
 use mb_core::run::{Run, Source};
-use mb_project::ConfigErrors;
+use mb_project::{ConfigErrors, Layers, Loaded};
 use mb_runner::{Project, ProjectError};
 use mb_store::{Created, NewRun, StoreError};
 
@@ -29,31 +27,10 @@ pub struct StartRun {
     pub actor: String,
     /// Only a worker with this label may run it (an embedded run keeps to its own process).
     pub affinity: Option<String>,
-    /// Bounds instead of the project's, axis by axis.
-    pub limits: Limits,
+    /// What replaces values of the project's configuration: environment and flags.
+    pub layers: Layers,
     /// Whether to repair; the project's setting unless switched off here.
     pub repair: bool,
-}
-
-/// Bounds of one run that replace those of its project.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Limits {
-    /// Wall time.
-    pub time: Option<Duration>,
-    /// Re-runs and repairs.
-    pub attempts: Option<u32>,
-    /// Money.
-    pub cost: Option<MicroUsd>,
-}
-
-impl Limits {
-    fn over(self, budget: &mut Budget) {
-        if let Some(time) = self.time {
-            budget.time_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        }
-        budget.attempts = self.attempts.unwrap_or(budget.attempts);
-        budget.cost_microusd = self.cost.unwrap_or(budget.cost_microusd);
-    }
 }
 
 /// Why a run was not taken in.
@@ -84,16 +61,14 @@ impl Engine {
     /// # Errors
     /// See [`StartError`]; nothing was stored then.
     pub async fn start(&self, ask: StartRun) -> Result<Created, StartError> {
-        let mut workflow = match &ask.command {
-            Some(argv) => mb_project::for_command(&ask.root, argv),
-            None => mb_project::load(&ask.root),
-        }
-        .map_err(StartError::Config)?
-        .workflow;
-        ask.limits.over(&mut workflow.budget);
+        let loaded = match &ask.command {
+            Some(argv) => mb_project::for_command_with(&ask.root, argv, &ask.layers),
+            None => mb_project::load_with(&ask.root, &ask.layers),
+        };
+        let Loaded { mut workflow, root, .. } = loaded.map_err(StartError::Config)?;
         workflow.repair.enabled &= ask.repair;
         restrict(&mut workflow, &ask.only)?;
-        let project = Project::open(&ask.root).await.map_err(StartError::Project)?;
+        let project = Project::open(&root).await.map_err(StartError::Project)?;
         let snapshot = project.snapshot(&self.data().snapshots()).await.map_err(StartError::Project)?;
         let source = Source {
             root: project.root().to_string_lossy().into_owned(),

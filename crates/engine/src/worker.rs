@@ -18,8 +18,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::attempt::chain;
-use crate::context::{Context, TaskError};
+use crate::context::{Context, TaskError, chain};
 use crate::{Engine, attempt, publish, repair};
 
 /// How a worker works.
@@ -91,7 +90,8 @@ impl Worker {
     /// rest back.
     pub async fn run(self, stop: CancellationToken) {
         let beating = CancellationToken::new();
-        let heart = tokio::spawn(beat(self.engine.clone(), Arc::clone(&self.held), self.options.clone(), beating.clone()));
+        let heart =
+            tokio::spawn(beat(self.engine.clone(), Arc::clone(&self.held), self.options.clone(), beating.clone()));
         let mut tasks = JoinSet::new();
         self.work(&mut tasks, &stop).await;
         self.let_end(&mut tasks).await;
@@ -158,7 +158,10 @@ impl Worker {
     fn begin(&self, tasks: &mut JoinSet<()>, claimed: Claimed) {
         let cancel = CancellationToken::new();
         let key = claimed.lease.key.clone();
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), (claimed.lease.clone(), cancel.clone()));
+        self.held
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key.clone(), (claimed.lease.clone(), cancel.clone()));
         let (engine, held, options) = (self.engine.clone(), Arc::clone(&self.held), self.options.clone());
         tasks.spawn(async move {
             let done = AssertUnwindSafe(carry_out(&engine, &claimed, cancel, &options)).catch_unwind().await;
@@ -204,7 +207,6 @@ impl Worker {
 
 /// Renews the leases and says that this worker is alive, three times per lease.
 async fn beat(engine: Engine, held: Held, options: WorkerOptions, stop: CancellationToken) {
-    let row = registration(&engine, &options);
     let mut tick = tokio::time::interval(options.lease / 3);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -213,7 +215,7 @@ async fn beat(engine: Engine, held: Held, options: WorkerOptions, stop: Cancella
             _ = tick.tick() => {}
         }
         let now = engine.env().now();
-        if let Err(error) = engine.store().worker_seen(now, &row).await {
+        if let Err(error) = engine.store().worker_seen(now, &registration(&engine, &options)).await {
             tracing::warn!(error = %chain(&error), "this worker could not say that it is alive");
         }
         let leases: Vec<Lease> =
@@ -244,12 +246,18 @@ fn take_beat(held: &Held, lease: &Lease, beat: &Beat) {
 fn registration(engine: &Engine, options: &WorkerOptions) -> WorkerRow {
     WorkerRow {
         id: engine.worker_id(),
-        node: engine.data().node().to_owned(),
+        // An embedded run is no part of the node's server: a server that starts must not take its tasks.
+        node: match &options.affinity {
+            Some(affinity) => format!("{}/{affinity}", engine.data().node()),
+            None => engine.data().node().to_owned(),
+        },
         pid: std::process::id(),
         version: Engine::version().version.to_owned(),
+        roles: ["worker".to_owned()].into(),
         slots: options.slots.clone(),
         affinity: options.affinity.clone(),
         started_at: engine.started_at(),
+        state: if engine.is_draining() { "draining" } else { "active" }.to_owned(),
     }
 }
 
@@ -266,13 +274,20 @@ async fn carry_out(engine: &Engine, claimed: &Claimed, cancel: CancellationToken
     store_report(engine, claimed, report, options.lease).await;
 }
 
-async fn execute(engine: &Engine, claimed: &Claimed, cancel: CancellationToken, options: &WorkerOptions) -> Result<Report, TaskError> {
+async fn execute(
+    engine: &Engine,
+    claimed: &Claimed,
+    cancel: CancellationToken,
+    options: &WorkerOptions,
+) -> Result<Report, TaskError> {
     let work = &claimed.lease.key.work;
     let context = Context::open(engine, &claimed.run, work, claimed.lease.fence, cancel, options.output.clone()).await;
     let report = match (work, context) {
         (_, Err(TaskError::Store(error))) => return Err(TaskError::Store(error)),
         (Work::Attempt { .. }, Err(error)) => Report::Attempted(attempt::could_not_start(&error)),
-        (Work::Repair { .. }, Err(error)) => Report::Repaired { outcome: repair::broken(chain(&error)), patches: Vec::new() },
+        (Work::Repair { .. }, Err(error)) => {
+            Report::Repaired { outcome: repair::broken(chain(&error)), patches: Vec::new() }
+        }
         (Work::Publish, Err(error)) => Report::Published(publish::failed(&error)),
         (Work::Attempt { .. }, Ok(context)) => Report::Attempted(attempt::execute(&context).await?),
         (Work::Repair { .. }, Ok(context)) => {
@@ -304,8 +319,14 @@ async fn store_report(engine: &Engine, claimed: &Claimed, report: Report, patien
 
 fn log_finished(engine: &Engine, claimed: &Claimed, finished: &Finished) {
     match finished {
-        Finished::Applied { run, events } => engine.metrics().count(run, events),
-        Finished::StaleFence => tracing::warn!(task = %claimed.lease.key, "its report came too late and changed nothing"),
+        Finished::Applied { run, events } => {
+            engine.metrics().count(run, events);
+            let before = if run.state.outcome().is_some() { u32::MAX } else { run.tree() };
+            engine.workspaces().forget(run.id, before);
+        }
+        Finished::StaleFence => {
+            tracing::warn!(task = %claimed.lease.key, "its report came too late and changed nothing")
+        }
         Finished::Refused(why) => tracing::warn!(task = %claimed.lease.key, %why, "its report was refused"),
     }
 }

@@ -9,12 +9,11 @@
 //! also what a restart after a crash does.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mb_core::id::RunId;
 use mb_core::workflow::{StepSpec, Workflow};
-use mb_runner::{LogSink, Worktree};
+use mb_runner::Worktree;
 use tokio::sync::OwnedMutexGuard;
 
 use crate::context::{Checked, Context, TaskError};
@@ -61,7 +60,8 @@ pub(crate) fn group(workflow: &Workflow, step: &str) -> String {
     for _ in 0..workflow.steps.len() {
         let before = group.len();
         for spec in &workflow.steps {
-            let connected = group.contains(spec.name.as_str()) || spec.needs.iter().any(|need| group.contains(need.as_str()));
+            let connected =
+                group.contains(spec.name.as_str()) || spec.needs.iter().any(|need| group.contains(need.as_str()));
             if connected {
                 group.insert(&spec.name);
                 group.extend(spec.needs.iter().map(String::as_str));
@@ -92,26 +92,19 @@ pub(crate) fn caches(workflow: &Workflow) -> BTreeSet<String> {
     workflow.steps.iter().flat_map(|spec| spec.caches.iter().cloned()).collect()
 }
 
-/// Where a worktree of a run is put. Flat, so that one sweep finds what a dead process left.
-pub(crate) fn place(context: &Context<'_>, part: &str) -> PathBuf {
-    let data = context.engine.data();
-    data.worktree(context.run.id, &format!("{}-{}-{part}", context.work, context.fence.0))
-}
-
 /// Runs the needs of a step that have not run in this worktree. The first that fails is the answer.
 pub(crate) async fn prepare(
     context: &Context<'_>,
     spec: &StepSpec,
     worktree: &Worktree,
     done: &mut BTreeSet<String>,
-    log: &LogSink,
 ) -> Result<Option<(String, Checked)>, TaskError> {
     for need in needs(&context.run.workflow, spec) {
         if done.contains(&need.name) {
             continue;
         }
-        log.note(&format!("{} needs {}, which has not run in these files yet", spec.name, need.name));
-        let checked = context.check(need, worktree, log).await;
+        context.note(&format!("{} needs {}, which has not run in these files yet", spec.name, need.name))?;
+        let checked = context.check(need, worktree).await?;
         if checked.failure.is_some() {
             return Ok(Some((need.name.clone(), checked)));
         }

@@ -61,7 +61,7 @@ pub(crate) fn arguments(view: &View<'_>) -> Vec<OsString> {
     cover(&mut args, view);
     args.pair("--bind", view.tmp, "/tmp");
     args.pair("--bind", view.home.1, view.home.0);
-    for path in view.read_only {
+    for path in view.read_only.iter().filter(|path| is_covered(path, view)) {
         args.pair("--ro-bind", path, path);
     }
     for (from, at) in view.writable {
@@ -87,6 +87,12 @@ pub(crate) fn arguments(view: &View<'_>) -> Vec<OsString> {
         args.add(["--seccomp", &fd.to_string()]);
     }
     args.0
+}
+
+/// Whether a path is out of sight unless it is shown again. Everything else is there, read-only, already.
+fn is_covered(path: &Path, view: &View<'_>) -> bool {
+    let hidden = view.hidden.iter().map(PathBuf::as_path).chain([view.home.0]);
+    COVERED.iter().map(Path::new).chain(hidden).any(|place| path.starts_with(place))
 }
 
 fn cover(args: &mut Args, view: &View<'_>) {

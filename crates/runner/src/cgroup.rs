@@ -9,6 +9,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use mb_core::failure::ExitCause;
 use mb_core::workflow::Limits;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -85,15 +86,13 @@ impl Group {
         }
     }
 
-    /// Whether the kernel killed something in it for memory.
-    pub(crate) fn out_of_memory(&self) -> bool {
+    /// What the kernel has refused it so far: memory (by killing something) or a process.
+    pub(crate) fn refused(&self) -> Option<ExitCause> {
         let file = if self.version == CgroupVersion::V2 { "memory.events" } else { "memory.oom_control" };
-        count(&self.memory.join(file), "oom_kill") > 0
-    }
-
-    /// Whether the kernel refused a process.
-    pub(crate) fn out_of_processes(&self) -> bool {
-        count(&self.pids.join("pids.events"), "max") > 0
+        if count(&self.memory.join(file), "oom_kill") > 0 {
+            return Some(ExitCause::OutOfMemory);
+        }
+        (count(&self.pids.join("pids.events"), "max") > 0).then_some(ExitCause::TooManyProcesses)
     }
 
     /// Most memory it had, in bytes; 0 where the kernel does not say.

@@ -17,7 +17,7 @@ use landlock::RulesetCreated;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::{Pid, getppid, setsid};
@@ -42,7 +42,7 @@ impl Overlay {
     /// option.
     pub(crate) fn new(lowers: &[&Path], upper: &Path, work: &Path, target: &Path) -> Option<Overlay> {
         let special = |path: &&Path| path.as_os_str().as_bytes().iter().any(|byte| b":,\\\"\0".contains(byte));
-        if lowers.iter().any(|path| special(path)) || special(&upper) || special(&work) {
+        if lowers.iter().any(special) || special(&upper) || special(&work) {
             return None;
         }
         let lowers: Vec<_> = lowers.iter().map(|path| path.as_os_str().as_bytes()).collect();
@@ -65,6 +65,9 @@ pub(crate) struct Launch {
     pub(crate) inherit: Vec<OwnedFd>,
     /// Largest file it may write, in bytes.
     pub(crate) file_bytes_max: u64,
+    /// Processes and threads its user may have, on the whole machine. The second line behind the watch: a fork bomb
+    /// must not outrun it. Root is exempt.
+    pub(crate) user_processes_max: u64,
     /// Views to mount before the program starts, in a mount namespace of its own.
     pub(crate) overlays: Vec<Overlay>,
     /// Whether mounting needs a user namespace (we are not privileged).
@@ -81,6 +84,7 @@ impl Launch {
             doors: Vec::new(),
             inherit: Vec::new(),
             file_bytes_max: u64::MAX,
+            user_processes_max: u64::MAX,
             overlays: Vec::new(),
             new_user: false,
             confinement: None,
@@ -89,16 +93,20 @@ impl Launch {
 
     /// The command with its preparation installed. It can be started once.
     pub(crate) fn arm(self) -> Command {
-        let Launch { mut command, mut doors, inherit, file_bytes_max, overlays, new_user, mut confinement } = self;
+        let Launch { mut command, mut doors, inherit, overlays, new_user, mut confinement, .. } = self;
+        let bounds = [
+            (Resource::RLIMIT_CORE, 0),
+            (Resource::RLIMIT_FSIZE, self.file_bytes_max),
+            (Resource::RLIMIT_NPROC, self.user_processes_max),
+        ];
         let parent = Pid::this();
         sys::before_exec(&mut command, move || {
             setsid()?;
             for door in &mut doors {
                 door.write_all(b"0")?;
             }
-            setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
-            if file_bytes_max < u64::MAX {
-                setrlimit(Resource::RLIMIT_FSIZE, file_bytes_max, file_bytes_max)?;
+            for (resource, most) in bounds {
+                lower(resource, most)?;
             }
             if !overlays.is_empty() {
                 mount_all(&overlays, new_user)?;
@@ -118,6 +126,12 @@ impl Launch {
         });
         command
     }
+}
+
+/// Lowers a limit; one that is lower already stays, as only root may raise it.
+fn lower(resource: Resource, most: u64) -> io::Result<()> {
+    let (soft, hard) = getrlimit(resource)?;
+    Ok(setrlimit(resource, soft.min(most), hard.min(most))?)
 }
 
 /// Runs in the child: system calls only.

@@ -179,8 +179,8 @@ impl Running {
         let Running { child, pump, monitor, group, level, .. } = self;
         let (peak, drained) = tokio::join!(monitor.finish(), drain(pump));
         child.settle();
-        let out_of_memory = group.is_some_and(|group| group.out_of_memory());
-        let (exit, detail) = verdict(stopped, ended, out_of_memory, level, &drained.first_error);
+        let refused = group.and_then(|group| group.refused());
+        let (exit, detail) = verdict(stopped, ended, refused, level, &drained.first_error);
         let mut outcome = account(level, exit, detail, drained);
         outcome.cpu = peak.cpu.max(ended.map_or(Duration::ZERO, |ended| ended.cpu));
         outcome.max_rss_bytes = peak.memory_bytes.max(ended.map_or(0, |ended| ended.max_rss_bytes));
@@ -226,14 +226,17 @@ impl Running {
         self.child.tree.signal(Signal::SIGKILL, &[]);
     }
 
-    /// Ends what the command left behind, until a look finds nothing. Under bubblewrap the kernel has done it.
+    /// Ends what the command left behind, until a look finds nothing. A control group knows exactly what there is.
     async fn kill_rest(&mut self) {
-        for _ in 0..200 {
-            let empty = self.group.as_ref().is_none_or(|group| group.kill());
-            if self.child.tree.signal(Signal::SIGKILL, &[]) == 0 && empty {
+        for _ in 0..1000 {
+            let empty = match &self.group {
+                Some(group) => group.kill(),
+                None => self.child.tree.signal(Signal::SIGKILL, &[]) == 0,
+            };
+            if empty {
                 return;
             }
-            sleep(Duration::from_millis(5)).await;
+            sleep(Duration::from_millis(1)).await;
         }
     }
 }
@@ -246,7 +249,7 @@ fn flat(ended: Result<io::Result<Ended>, tokio::sync::oneshot::error::RecvError>
 fn verdict(
     stopped: Option<ExitCause>,
     ended: Option<Ended>,
-    out_of_memory: bool,
+    refused: Option<ExitCause>,
     level: SandboxLevel,
     first_error: &str,
 ) -> (ExitCause, Option<String>) {
@@ -264,12 +267,12 @@ fn verdict(
         }
         how = through_bubblewrap(how);
     }
-    let cause = match how {
-        How::Code(0) => ExitCause::Code { code: 0 },
-        _ if out_of_memory => ExitCause::OutOfMemory,
-        How::Signal(libc::SIGXFSZ) => ExitCause::DiskQuota,
-        How::Code(code) => ExitCause::Code { code },
-        How::Signal(signal) => ExitCause::Signal { signal },
+    let cause = match (how, refused) {
+        (How::Code(0), _) => ExitCause::Code { code: 0 },
+        (_, Some(cause)) => cause,
+        (How::Signal(libc::SIGXFSZ), None) => ExitCause::DiskQuota,
+        (How::Code(code), None) => ExitCause::Code { code },
+        (How::Signal(signal), None) => ExitCause::Signal { signal },
     };
     (cause, None)
 }
@@ -302,7 +305,7 @@ mod tests {
 
     fn check(how: How, first_error: &str, level: SandboxLevel, expected: ExitCause) {
         let ended = Ended { how, cpu: Duration::ZERO, max_rss_bytes: 0 };
-        assert_eq!(verdict(None, Some(ended), false, level, first_error).0, expected, "{how:?} {first_error:?}");
+        assert_eq!(verdict(None, Some(ended), None, level, first_error).0, expected, "{how:?} {first_error:?}");
     }
 
     #[test]
@@ -321,11 +324,12 @@ mod tests {
     }
 
     #[test]
-    fn a_kill_for_memory_is_named_unless_the_command_succeeded() {
+    fn what_the_kernel_refused_is_named_unless_the_command_succeeded() {
+        let memory = Some(ExitCause::OutOfMemory);
         let ended = |how| Some(Ended { how, cpu: Duration::ZERO, max_rss_bytes: 0 });
         let level = SandboxLevel::Bubblewrap;
-        assert_eq!(verdict(None, ended(How::Code(137)), true, level, "").0, ExitCause::OutOfMemory);
-        assert_eq!(verdict(None, ended(How::Code(0)), true, level, "").0, ExitCause::Code { code: 0 });
-        assert_eq!(verdict(Some(ExitCause::Canceled), None, true, level, "").0, ExitCause::Canceled);
+        assert_eq!(verdict(None, ended(How::Code(137)), memory, level, "").0, ExitCause::OutOfMemory);
+        assert_eq!(verdict(None, ended(How::Code(0)), memory, level, "").0, ExitCause::Code { code: 0 });
+        assert_eq!(verdict(Some(ExitCause::Canceled), None, memory, level, "").0, ExitCause::Canceled);
     }
 }

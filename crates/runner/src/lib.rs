@@ -34,7 +34,7 @@ mod worktree;
 
 pub use exec::{Job, Outcome, run};
 pub use git::GitError;
-pub use log::{LogLine, LogSink, LogSummary, Stream, read_log};
+pub use log::{LogLine, LogSink, LogSummary, Stream, count_log_lines, read_log};
 pub use patch::{BadPatch, Patch, PatchKind, PatchLimits, PatchedFile};
 pub use project::{Project, ProjectError, ProjectKind, Snapshot};
 pub use pump::Captured;

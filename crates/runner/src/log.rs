@@ -86,6 +86,23 @@ impl LogSink {
         Ok(LogSink { file, redactor, tee, lines: 0, written: 0, lost: 0, tail, tail_bytes: 0 })
     }
 
+    /// Goes on with a log of several commands (it is made when it is missing). Numbers go on too.
+    ///
+    /// # Errors
+    /// The file cannot be read or opened.
+    pub fn append(path: &Path, redactor: Redactor, tee: Option<mpsc::Sender<LogLine>>) -> io::Result<LogSink> {
+        let lines = count_log_lines(path)?;
+        let file = BufWriter::new(File::options().create(true).append(true).open(path)?);
+        Ok(LogSink { file, redactor, tee, lines, written: 0, lost: 0, tail: VecDeque::new(), tail_bytes: 0 })
+    }
+
+    /// Writes a line of our own, between commands.
+    pub fn note(&mut self, text: &str) {
+        let text = self.redactor.redact(text).into_owned();
+        self.put(Stream::Stderr, &format!("[meta-builder] {text}"));
+        self.flush();
+    }
+
     pub(crate) fn redactor(&self) -> &Redactor {
         &self.redactor
     }
@@ -140,6 +157,28 @@ impl LogSink {
         }
         self.flush();
         LogSummary { lines: self.lines, bytes, truncated_bytes: self.lost }
+    }
+}
+
+/// How many lines a log has; none when it does not exist.
+///
+/// # Errors
+/// The file exists and cannot be read.
+pub fn count_log_lines(path: &Path) -> io::Result<u64> {
+    let mut reader = match File::open(path) {
+        Ok(file) => BufReader::with_capacity(64 << 10, file),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        Err(error) => return Err(error),
+    };
+    let mut lines = 0;
+    loop {
+        let chunk = reader.fill_buf()?;
+        if chunk.is_empty() {
+            return Ok(lines);
+        }
+        lines += chunk.iter().filter(|byte| **byte == b'\n').count() as u64;
+        let taken = chunk.len();
+        reader.consume(taken);
     }
 }
 

@@ -99,12 +99,13 @@ impl Watch {
     }
 
     fn processes(&self, threads: u64, memory_bytes: u64) -> Option<ExitCause> {
-        let group = self.group.as_ref();
-        if memory_bytes > self.limits.memory_bytes_max || group.is_some_and(|group| group.out_of_memory()) {
+        if memory_bytes > self.limits.memory_bytes_max {
             return Some(ExitCause::OutOfMemory);
         }
-        let too_many = threads > self.limits.pids_max.saturating_add(self.own_processes);
-        (too_many || group.is_some_and(|group| group.out_of_processes())).then_some(ExitCause::TooManyProcesses)
+        if threads > self.limits.pids_max.saturating_add(self.own_processes) {
+            return Some(ExitCause::TooManyProcesses);
+        }
+        self.group.as_ref().and_then(|group| group.refused())
     }
 
     fn disk(&self) -> Option<ExitCause> {

@@ -85,6 +85,18 @@ impl Patch {
         self.diff.is_empty()
     }
 
+    /// Several changes, made one after the other, as one; none for none.
+    ///
+    /// # Errors
+    /// When one of them was not read by [`Patch::parse`] and is no diff.
+    pub fn join(patches: &[Patch]) -> Result<Option<Patch>, BadPatch> {
+        if patches.is_empty() {
+            return Ok(None);
+        }
+        let diff: String = patches.iter().map(|patch| patch.diff.as_str()).collect();
+        Patch::parse(diff).map(Some)
+    }
+
     /// SHA-256 of the diff text, in hex: the same change has the same digest.
     pub fn digest(&self) -> String {
         hex(&Sha256::digest(self.diff.as_bytes()))

@@ -27,6 +27,9 @@ use crate::{fence, files, seccomp};
 /// Largest build cache that is copied where copy-on-write mounts are not possible, in bytes.
 const CACHE_COPY_BYTES_MAX: u64 = 512 << 20;
 
+/// Processes the user may start elsewhere meanwhile before commands without a control group are refused theirs.
+const PROCESSES_SLACK: u64 = 256;
+
 /// A job that can be started.
 pub(crate) struct Prepared {
     /// What to start; its streams are not set yet.
@@ -97,8 +100,12 @@ pub(crate) fn prepare(job: &Job<'_>, mark: &str) -> Result<Prepared, Refusal> {
     };
     launch.file_bytes_max = job.limits.disk_bytes_max;
     let group = Group::create(job.sandbox.report().cgroup, &job.limits);
-    if let Some(group) = &group {
-        launch.doors = group.doors()?;
+    match &group {
+        Some(group) => launch.doors = group.doors()?,
+        None => {
+            let present = crate::tree::threads_of(nix::unistd::getuid().as_raw());
+            launch.user_processes_max = job.limits.pids_max.saturating_add(present + PROCESSES_SLACK);
+        }
     }
     let folders = ["tree", "tmp", "home", "caches", "tools"].map(|name| work.layout.root.join(name)).into();
     Ok(Prepared { launch, group, folders, since, notes: work.notes, tools_lock: work.tools_lock })

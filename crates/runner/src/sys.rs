@@ -47,7 +47,7 @@ pub(crate) fn reap(pid: i32) -> io::Result<Ended> {
 }
 
 fn time(value: libc::timeval) -> Duration {
-    let micros = i64::from(value.tv_sec) * 1_000_000 + i64::from(value.tv_usec);
+    let micros = value.tv_sec * 1_000_000 + value.tv_usec;
     Duration::from_micros(u64::try_from(micros).unwrap_or(0))
 }
 

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -112,6 +113,12 @@ impl Tree {
         }
         marked
     }
+}
+
+/// Processes and threads a user has now, on the whole machine.
+pub(crate) fn threads_of(user: u32) -> u64 {
+    let theirs = |stat: &Stat| fs::metadata(format!("/proc/{}", stat.pid)).is_ok_and(|meta| meta.uid() == user);
+    all().iter().filter(|stat| theirs(stat)).map(|stat| stat.threads).sum()
 }
 
 fn all() -> Vec<Stat> {

@@ -220,6 +220,17 @@ impl Worktree {
         }
     }
 
+    /// Makes the files as they are now the beginning that later differences are taken from: what the steps before
+    /// have made is no change of whoever comes next.
+    ///
+    /// # Errors
+    /// When git refuses.
+    pub async fn settle(&mut self) -> Result<(), ProjectError> {
+        self.stage().await?;
+        self.base = self.git().run(&["write-tree"]).await?.word();
+        Ok(())
+    }
+
     /// Paths that differ from the beginning, relative to the top of the repository, in order.
     ///
     /// # Errors

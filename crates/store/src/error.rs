@@ -143,6 +143,7 @@ impl Code {
     }
 }
 
+#[derive(Debug, PartialEq, Eq)]
 enum Kind {
     Unavailable { retryable: bool },
     Timeout,
@@ -198,5 +199,45 @@ fn postgres_kind(state: &str) -> Kind {
         }
         _ if state.starts_with("28") || state.starts_with("42501") => Kind::Unavailable { retryable: false },
         _ => Kind::Corrupt,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_of_sqlite_have_their_kinds() {
+        for (code, message, kind) in [
+            (5, "database is locked", Kind::Busy),
+            (13, "database or disk is full", Kind::Full),
+            (26, "file is not a database", Kind::Corrupt),
+            (19, "UNIQUE constraint failed: runs.id", Kind::Conflict),
+            (8, "attempt to write a readonly database", Kind::Unavailable { retryable: false }),
+            (10, "disk I/O error", Kind::Unavailable { retryable: true }),
+            (1, "no such table: runs", Kind::Schema),
+            (1, "near \"SELEKT\": syntax error", Kind::Corrupt),
+        ] {
+            assert_eq!(sqlite_kind(code, message), kind, "{code} {message}");
+        }
+    }
+
+    #[test]
+    fn states_of_postgres_have_their_kinds() {
+        for (state, kind) in [
+            ("40P01", Kind::Busy),
+            ("40001", Kind::Busy),
+            ("53100", Kind::Full),
+            ("57014", Kind::Timeout),
+            ("57P01", Kind::Unavailable { retryable: true }),
+            ("53300", Kind::Unavailable { retryable: true }),
+            ("25006", Kind::Unavailable { retryable: false }),
+            ("42501", Kind::Unavailable { retryable: false }),
+            ("23505", Kind::Conflict),
+            ("42P01", Kind::Schema),
+            ("22P02", Kind::Corrupt),
+        ] {
+            assert_eq!(postgres_kind(state), kind, "{state}");
+        }
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! One concrete [`Store`], cheap to clone, over a private enum of backends. Its methods are domain verbs
 //! (`claim`, `finish`, `cancel`), one file per aggregate; each is one transaction and returns what happened.
-//! A verb is written once: [`db`] hides what differs between the drivers, `sql/` what differs between the
+//! A verb is written once: `db` hides what differs between the drivers, `sql/` what differs between the
 //! dialects. How a run moves is not decided here: `mb_core::advance` is asked inside the transaction
-//! ([`machine`]).
+//! (`machine`).
 //!
 //! **Lock order**, everywhere: task rows (by name), then run rows (by id), then the event counter. Claim, finish,
 //! cancel, heartbeat and reap therefore cannot wait for each other in a circle; if they ever do, the database

@@ -10,7 +10,7 @@ use mb_core::time::Timestamp;
 use crate::db::{Row, Value};
 use crate::error::StoreError;
 use crate::sql;
-use crate::store::Store;
+use crate::store::{Store, transaction};
 use crate::tokens;
 
 /// A browser's session.
@@ -35,7 +35,7 @@ impl Store {
     /// [`StoreError::Conflict`] when the hash is there already.
     pub async fn login_add(&self, hash: &[u8; 32], expires_at: Timestamp) -> Result<(), StoreError> {
         let values = [Value::Bytes(hash.to_vec()), Value::time(expires_at)];
-        self.write(async |tx| tx.execute(sql::LOGINS_ADD, &values).await.map(|_| ())).await
+        transaction!(self, |tx| tx.execute(sql::LOGINS_ADD, &values).await.map(|_| ()))
     }
 
     /// Redeems a login link: true for exactly one caller, and only in time. Also forgets links that have run out.
@@ -44,12 +44,11 @@ impl Store {
     /// [`StoreError`], as any other verb.
     pub async fn login_redeem(&self, now: Timestamp, hash: &[u8; 32]) -> Result<bool, StoreError> {
         let values = [Value::Bytes(hash.to_vec()), Value::time(now)];
-        self.write(async |tx| {
+        transaction!(self, |tx| {
             let redeemed = tx.execute(sql::LOGINS_REDEEM, &values).await? == 1;
             tx.execute(sql::LOGINS_SWEEP, &[Value::time(now)]).await?;
             Ok(redeemed)
         })
-        .await
     }
 
     /// Stores a new session. Also forgets those that had ended when it began.
@@ -64,11 +63,10 @@ impl Store {
             Value::time(session.created_at),
             Value::time(session.expires_at),
         ];
-        self.write(async |tx| {
+        transaction!(self, |tx| {
             tx.execute(sql::LOGINS_SESSION_SWEEP, &[Value::time(session.created_at)]).await?;
             tx.execute(sql::LOGINS_SESSION_ADD, &values).await.map(|_| ())
         })
-        .await
     }
 
     /// The session of that hash, if it has not ended.
@@ -86,7 +84,7 @@ impl Store {
     /// [`StoreError`], as any other verb.
     pub async fn session_end(&self, hash: &[u8; 32]) -> Result<bool, StoreError> {
         let values = [Value::Bytes(hash.to_vec())];
-        self.write(async |tx| Ok(tx.execute(sql::LOGINS_SESSION_END, &values).await? == 1)).await
+        transaction!(self, |tx| Ok(tx.execute(sql::LOGINS_SESSION_END, &values).await? == 1))
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) struct Turn {
     before: Run,
     pub(crate) run: Run,
     effects: Vec<Effect>,
-    events: Vec<EventKind>,
+    pub(crate) events: Vec<EventKind>,
 }
 
 impl Turn {
@@ -62,7 +62,11 @@ impl Turn {
 }
 
 /// Loads runs and, in a writing transaction, holds their rows until its end.
-pub(crate) async fn hold(tx: &mut Session, now: Timestamp, ids: Vec<RunId>) -> Result<BTreeMap<RunId, Turn>, StoreError> {
+pub(crate) async fn hold(
+    tx: &mut Session,
+    now: Timestamp,
+    ids: Vec<RunId>,
+) -> Result<BTreeMap<RunId, Turn>, StoreError> {
     let ids = [Value::Texts(ids.iter().map(ToString::to_string).collect())];
     tx.rows(sql::RUNS_LOCK, &ids).await?;
     // A statement of its own: its snapshot is taken after the locks, so it sees what their last holders wrote.

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::db::{Session, Value};
 use crate::error::StoreError;
 use crate::sql::{self, Sql};
-use crate::store::Store;
+use crate::store::{Store, transaction};
 
 /// Taken by whoever migrates a PostgreSQL database.
 const LOCK: Sql = Sql { sqlite: "SELECT 1", postgres: "SELECT 1 FROM pg_advisory_xact_lock(7308327811)" };
@@ -85,22 +85,16 @@ impl Store {
     /// # Errors
     /// [`MigrateError`].
     pub async fn migrate(&self, now: Timestamp) -> Result<Vec<String>, MigrateError> {
-        let prepare = async |tx: &mut Session| {
-            tx.execute(LOCK, &[]).await?;
-            if !has_records(tx).await? {
-                tx.make_schema(self.inner.options.pg_schema.as_deref()).await?;
-                tx.script(RECORDS).await?;
-            }
-            applied(tx).await
-        };
+        let schema = self.inner.options.pg_schema.as_deref();
+        let recorded = transaction!(self, |tx| prepare(tx, schema).await).map_err(MigrateError::Records)?;
         let mut applied_names = Vec::new();
-        match compare(&self.write(prepare).await.map_err(MigrateError::Records)?)? {
+        match compare(&recorded)? {
             SchemaState::Current => {}
             SchemaState::Ahead(names) => return Err(MigrateError::Ahead { names }),
             SchemaState::Pending(_) => {
                 for &(name, script) in MIGRATIONS {
                     let failed = |source| MigrateError::Failed { name: name.to_owned(), source };
-                    if self.write(async |tx| apply(tx, now, name, script).await).await.map_err(failed)? {
+                    if transaction!(self, |tx| apply(tx, now, name, script).await).map_err(failed)? {
                         applied_names.push(name.to_owned());
                     }
                 }
@@ -121,6 +115,16 @@ impl Store {
         let rows = self.read(sql::SCHEMA_APPLIED, &[]).await?;
         compare(&records(&rows)?).map_err(|error| StoreError::corrupt(error.to_string(), error))
     }
+}
+
+/// Makes the records when they are missing, and reads them.
+async fn prepare(tx: &mut Session, schema: Option<&str>) -> Result<Vec<(String, String)>, StoreError> {
+    tx.execute(LOCK, &[]).await?;
+    if !has_records(tx).await? {
+        tx.make_schema(schema).await?;
+        tx.script(RECORDS).await?;
+    }
+    applied(tx).await
 }
 
 async fn has_records(tx: &mut Session) -> Result<bool, StoreError> {

@@ -225,7 +225,7 @@ fn postgres_options(url: &str, options: &StoreOptions) -> Result<PgConnectOption
     let limit = format!("{}ms", millis(options.statement_timeout));
     let connect = connect
         .application_name("meta-builder")
-        .options([("statement_timeout", limit.as_str()), ("default_transaction_isolation", "read\\ committed")]);
+        .options([("statement_timeout", limit.as_str()), ("default_transaction_isolation", "read committed")]);
     match &options.pg_schema {
         None => Ok(connect),
         Some(schema) if is_plain(schema) => Ok(connect.options([("search_path", schema)])),

@@ -1,4 +1,4 @@
-//! Runs: made once per key, read whole, cancelled. How they are listed is in [`crate::list`].
+//! Runs: made once per key, read whole, cancelled. How they are listed is in `list`.
 
 use mb_core::advance::RunEvent;
 use mb_core::id::{RunId, TenantId};
@@ -10,7 +10,7 @@ use crate::db::{Session, Value};
 use crate::error::StoreError;
 use crate::machine::{self, Turn};
 use crate::sql;
-use crate::store::Store;
+use crate::store::{Store, transaction};
 use crate::{list, workers};
 
 /// Runs that lose their affinity in one turn at most.
@@ -60,7 +60,7 @@ impl Store {
         if new.idempotency_key.as_ref().is_some_and(|key| !(1..=KEY_BYTES_MAX).contains(&key.len())) {
             return Err(StoreError::invalid(format!("an idempotency key has 1 to {KEY_BYTES_MAX} bytes")));
         }
-        self.write(async |tx| create(tx, now, &new).await).await
+        transaction!(self, |tx| create(tx, now, &new).await)
     }
 
     /// A run, whole.
@@ -78,7 +78,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`], as any other verb.
     pub async fn cancel(&self, now: Timestamp, tenant: TenantId, id: RunId, by: &str) -> Result<Cancel, StoreError> {
-        self.write(async |tx| {
+        transaction!(self, |tx| {
             tx.rows(sql::TASKS_LOCK_RUNS, &[Value::Texts(vec![id.to_string()])]).await?;
             let Some(mut turn) = machine::hold(tx, now, vec![id]).await?.remove(&id) else {
                 return Ok(Cancel::NotFound);
@@ -92,7 +92,6 @@ impl Store {
             machine::save(tx, [&turn]).await?;
             Ok(Cancel::Requested)
         })
-        .await
     }
 
     /// Sets which process alone may claim the run's tasks; none lets every worker. Says whether there is such a run.
@@ -100,11 +99,10 @@ impl Store {
     /// # Errors
     /// [`StoreError`], as any other verb.
     pub async fn set_affinity(&self, id: RunId, affinity: Option<&str>) -> Result<bool, StoreError> {
-        self.write(async |tx| {
+        transaction!(self, |tx| {
             tx.rows(sql::TASKS_LOCK_RUNS, &[Value::Texts(vec![id.to_string()])]).await?;
             keep_for(tx, id, affinity.unwrap_or("")).await
         })
-        .await
     }
 
     /// Frees open runs whose process is gone, so that any worker may go on with them: those whose affinity no worker
@@ -114,7 +112,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`], as any other verb.
     pub async fn adopt(&self, now: Timestamp, stale: Duration) -> Result<Vec<RunId>, StoreError> {
-        self.write(async |tx| {
+        transaction!(self, |tx| {
             let forgotten = now - stale.max(workers::REMEMBERED);
             tx.execute(sql::WORKERS_FORGET, &[Value::time(forgotten)]).await?;
             let rows = tx.rows(sql::RUNS_OWNERLESS, &[Value::time(now - stale), Value::int(ADOPT_MAX)]).await?;
@@ -128,7 +126,6 @@ impl Store {
             }
             Ok(ids)
         })
-        .await
     }
 }
 

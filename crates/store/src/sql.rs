@@ -105,7 +105,8 @@ mod tests {
 
     fn listed(folder: &str) -> BTreeSet<String> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql").join(folder);
-        let entries = |path: &Path| std::fs::read_dir(path).expect("the folder is there").map(|e| e.expect("readable").path());
+        let entries =
+            |path: &Path| std::fs::read_dir(path).expect("the folder is there").map(|e| e.expect("readable").path());
         let files = entries(&root).flat_map(|group| entries(&group).collect::<Vec<_>>());
         let name = |file: &Path| file.strip_prefix(&root).expect("below").with_extension("").display().to_string();
         files.map(|file| name(&file)).collect()
@@ -142,7 +143,10 @@ mod tests {
         let Ok(url) = std::env::var("MB_TEST_POSTGRES") else { return };
         let mut connection = sqlx::PgConnection::connect(&url).await.expect("MB_TEST_POSTGRES is a database");
         // Everything happens in a transaction that is never committed.
-        connection.execute("BEGIN; CREATE SCHEMA mb_prepare; SET LOCAL search_path TO mb_prepare").await.expect("begun");
+        connection
+            .execute("BEGIN; CREATE SCHEMA mb_prepare; SET LOCAL search_path TO mb_prepare")
+            .await
+            .expect("begun");
         let script = include_str!("../migrations/postgres/0001_init.sql");
         connection.execute(sqlx::raw_sql(script)).await.expect("the schema is good");
         connection.execute(sqlx::raw_sql(crate::migrate::RECORDS.postgres)).await.expect("so are the records");

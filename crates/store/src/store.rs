@@ -19,6 +19,51 @@ use crate::url::StoreUrl;
 const TRIES_MAX: u32 = 5;
 const RETRY_WAIT: Duration = Duration::from_millis(2);
 
+/// Runs a body in one transaction, again when the database was busy. The body may use `?` and `return`, and must have
+/// no effect outside the transaction. A macro, because a future made by an `AsyncFn` cannot be shown to be `Send`.
+macro_rules! transaction {
+    ($store:expr, |$tx:ident| $body:expr) => {{
+        let store: &$crate::store::Store = $store;
+        let mut tries = $crate::store::Tries::default();
+        loop {
+            let attempt = async {
+                let mut session = store.inner.backend.write().await?;
+                let $tx = &mut session;
+                let result: Result<_, $crate::error::StoreError> = async { $body }.await;
+                let result = result?;
+                store.commit(session).await?;
+                Ok(result)
+            };
+            match store.deadline(attempt).await {
+                Ok(result) => break Ok(result),
+                Err(error) => {
+                    if let Err(error) = tries.wait(error).await {
+                        break Err(error);
+                    }
+                }
+            }
+        }
+    }};
+}
+pub(crate) use transaction;
+
+/// How often a transaction was busy.
+#[derive(Default)]
+pub(crate) struct Tries(u32);
+
+impl Tries {
+    /// Waits before the next try, or gives the error back when it is another one or there were tries enough.
+    pub(crate) async fn wait(&mut self, error: StoreError) -> Result<(), StoreError> {
+        self.0 += 1;
+        if self.0 >= TRIES_MAX || !matches!(error, StoreError::Busy { .. }) {
+            return Err(error);
+        }
+        tracing::debug!(attempt = self.0, "the database was busy, trying again");
+        tokio::time::sleep(RETRY_WAIT * 4u32.pow(self.0 - 1)).await;
+        Ok(())
+    }
+}
+
 /// Limits of a [`Store`].
 #[derive(Debug, Clone)]
 pub struct StoreOptions {
@@ -26,7 +71,8 @@ pub struct StoreOptions {
     pub connections_max: u32,
     /// Longest wait for a connection, or for SQLite's writer.
     pub acquire_timeout: Duration,
-    /// Longest time for one statement.
+    /// Longest time for one statement. SQLite cannot stop one, so there only the sum of both limits holds, for a whole
+    /// transaction.
     pub statement_timeout: Duration,
     /// The PostgreSQL schema to live in, instead of the connection's default; made by [`Store::migrate`]. Letters,
     /// digits and `_`, at most 48 characters. Ignored on SQLite.
@@ -109,7 +155,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`], as any other verb.
     pub async fn check_write(&self, now: Timestamp) -> Result<(), StoreError> {
-        self.write(async |tx| tx.execute(sql::SCHEMA_PROBE, &[Value::time(now)]).await.map(|_| ())).await
+        transaction!(self, |tx| tx.execute(sql::SCHEMA_PROBE, &[Value::time(now)]).await.map(|_| ()))
     }
 
     /// Connections at this moment.
@@ -125,33 +171,14 @@ impl Store {
         }
     }
 
-    /// Runs `body` in one transaction, again when the database was busy, and wakes waiters when something changed.
-    /// `body` must have no effect outside the transaction.
-    pub(crate) async fn write<T>(
-        &self,
-        body: impl AsyncFn(&mut Session) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        for attempt in 1..=TRIES_MAX {
-            match self.deadline(self.write_once(&body)).await {
-                Err(StoreError::Busy { source }) if attempt < TRIES_MAX => {
-                    tracing::debug!(attempt, error = %source, "database busy, trying again");
-                    tokio::time::sleep(RETRY_WAIT * 4u32.pow(attempt - 1)).await;
-                }
-                result => return result,
-            }
-        }
-        unreachable!("the last attempt returns")
-    }
-
-    async fn write_once<T>(&self, body: &impl AsyncFn(&mut Session) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let mut session = self.inner.backend.write().await?;
-        let result = body(&mut session).await?;
+    /// Commits, and wakes waiters when something changed.
+    pub(crate) async fn commit(&self, session: Session) -> Result<(), StoreError> {
         let is_change = session.is_change;
         session.commit().await?;
         if is_change {
             self.inner.changes.bump();
         }
-        Ok(result)
+        Ok(())
     }
 
     /// Runs one reading statement.
@@ -159,7 +186,8 @@ impl Store {
         self.deadline(async { self.inner.backend.read().await?.rows(sql, values).await }).await
     }
 
-    async fn deadline<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    /// Gives up when connection and statement together take longer than their limits.
+    pub(crate) async fn deadline<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         let limit = self.inner.options.acquire_timeout + self.inner.options.statement_timeout;
         match tokio::time::timeout(limit, work).await {
             Ok(result) => result,

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use mb_core::advance::{Illegal, RunEvent};
 use mb_core::attempt::AttemptOutcome;
+use mb_core::event::EventKind;
 use mb_core::id::{RunId, WorkerId};
 use mb_core::repair::RepairOutcome;
 use mb_core::run::{Published, Run};
@@ -21,7 +22,7 @@ use crate::error::StoreError;
 use crate::machine::{self, Turn};
 use crate::patches::{self, StoredPatch};
 use crate::sql;
-use crate::store::Store;
+use crate::store::{Store, transaction};
 
 /// Tasks of one class taken by one claim at most.
 const CLAIM_MAX: usize = 100;
@@ -86,8 +87,13 @@ pub enum Report {
 /// What came of [`Store::finish`].
 #[derive(Debug, Clone)]
 pub enum Finished {
-    /// The run moved; this is it now.
-    Applied(Box<Run>),
+    /// The run moved.
+    Applied {
+        /// It, as it is now.
+        run: Box<Run>,
+        /// What was written down about it.
+        events: Vec<EventKind>,
+    },
     /// The lease was lost before. Nothing was changed.
     StaleFence,
     /// The run has no use for the report (it is over). Only the task was removed.
@@ -115,7 +121,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`], as any other verb.
     pub async fn claim(&self, now: Timestamp, claim: &Claim) -> Result<Vec<Claimed>, StoreError> {
-        self.write(async |tx| grant(tx, now, claim).await).await
+        transaction!(self, |tx| grant(tx, now, claim).await)
     }
 
     /// Renews leases, all in one statement; the answers are in the order of `leases`.
@@ -127,15 +133,15 @@ impl Store {
             return Ok(Vec::new());
         }
         let until = now + lease;
-        let asked = leases.iter().map(|lease| {
-            json!({ "run": lease.key.run, "work": lease.key.work.to_string(), "fence": lease.fence.0 })
-        });
+        let asked = leases
+            .iter()
+            .map(|lease| json!({ "run": lease.key.run, "work": lease.key.work.to_string(), "fence": lease.fence.0 }));
         let asked = [Value::array(asked.collect()), Value::time(until)];
-        let kept = self.write(async |tx| {
+        let kept = transaction!(self, |tx| {
             let rows = tx.rows(sql::TASKS_BEAT, &asked).await?;
             rows.iter().map(|row| Ok((key_of(row)?, row.int("interrupt")? != 0))).collect::<Result<_, StoreError>>()
         });
-        let kept: BTreeMap<TaskKey, bool> = kept.await?;
+        let kept: BTreeMap<TaskKey, bool> = kept?;
         let beat = |lease: &Lease| match kept.get(&lease.key) {
             Some(true) => Beat::Interrupt,
             Some(false) => Beat::Kept(until),
@@ -153,7 +159,7 @@ impl Store {
         let Some(event) = event_of(&lease.key.work, &report) else {
             return Err(StoreError::invalid(format!("the report is not one about {}", lease.key)));
         };
-        self.write(async |tx| end(tx, now, lease, event.clone(), &report).await).await
+        transaction!(self, |tx| end(tx, now, lease, event.clone(), &report).await)
     }
 
     /// Takes tasks from workers whose leases have run out, at most `limit` (and 500), oldest first.
@@ -162,11 +168,10 @@ impl Store {
     /// [`StoreError`], as any other verb.
     pub async fn reap(&self, now: Timestamp, limit: u32) -> Result<Vec<TaskKey>, StoreError> {
         let values = [Value::time(now), Value::int(limit.min(REAP_MAX))];
-        self.write(async |tx| {
+        transaction!(self, |tx| {
             let rows = tx.rows(sql::TASKS_EXPIRED, &values).await?;
             lose(tx, now, &rows).await
         })
-        .await
     }
 
     /// Takes tasks from all other workers that registered under this node's name: it was started again, and what ran
@@ -178,11 +183,11 @@ impl Store {
         let values = [Value::text(node), Value::id(keep), Value::int(REAP_MAX)];
         let mut lost = Vec::new();
         for _ in 0..RELEASE_ROUNDS_MAX {
-            let round = self.write(async |tx| {
+            let round = transaction!(self, |tx| {
                 let rows = tx.rows(sql::TASKS_OF_NODE, &values).await?;
                 lose(tx, now, &rows).await
             });
-            let round = round.await?;
+            let round = round?;
             if round.is_empty() {
                 break;
             }
@@ -299,7 +304,7 @@ async fn end(
         patches::put(tx, now, turn.run.tenant, patches).await?;
     }
     machine::save(tx, [&*turn]).await?;
-    Ok(Finished::Applied(Box::new(turn.run.clone())))
+    Ok(Finished::Applied { run: Box::new(turn.run.clone()), events: turn.events.clone() })
 }
 
 /// Takes the tasks of these rows, which this transaction holds, from their workers.
@@ -345,7 +350,7 @@ fn turn_of<'a>(turns: &'a mut BTreeMap<RunId, Turn>, key: &TaskKey) -> Result<&'
 /// The event a report is, if it is one about this work.
 fn event_of(work: &Work, report: &Report) -> Option<RunEvent> {
     Some(match (work, report) {
-        (_, Report::GaveBack) => RunEvent::Lost { work: work.clone() },
+        (_, Report::GaveBack) => RunEvent::GaveBack { work: work.clone() },
         (Work::Attempt { step, number }, Report::Attempted(outcome)) => {
             RunEvent::Attempted { step: step.clone(), number: *number, outcome: outcome.clone() }
         }

@@ -12,7 +12,7 @@ use mb_core::time::Timestamp;
 use crate::db::{Row, Value};
 use crate::error::StoreError;
 use crate::sql;
-use crate::store::Store;
+use crate::store::{Store, transaction};
 
 /// A use is written down at most this often.
 const USED_EVERY: Duration = Duration::from_secs(60);
@@ -57,7 +57,7 @@ impl Store {
             Value::opt_time(token.last_used_at),
             Value::opt_time(token.revoked_at),
         ];
-        self.write(async |tx| tx.execute(sql::TOKENS_ADD, &values).await.map(|_| ())).await
+        transaction!(self, |tx| tx.execute(sql::TOKENS_ADD, &values).await.map(|_| ()))
     }
 
     /// The token with that hash, whether or not it is still good.
@@ -82,7 +82,7 @@ impl Store {
     /// [`StoreError`], as any other verb.
     pub async fn token_revoke(&self, now: Timestamp, tenant: TenantId, id: TokenId) -> Result<bool, StoreError> {
         let values = [Value::id(tenant), Value::id(id), Value::time(now)];
-        self.write(async |tx| Ok(tx.execute(sql::TOKENS_REVOKE, &values).await? == 1)).await
+        transaction!(self, |tx| Ok(tx.execute(sql::TOKENS_REVOKE, &values).await? == 1))
     }
 
     /// Notes that a token was used, at most once a minute; says whether it was noted.
@@ -95,7 +95,7 @@ impl Store {
             return Ok(false);
         }
         let values = [Value::id(token.id), Value::time(now), Value::time(now - USED_EVERY)];
-        self.write(async |tx| Ok(tx.execute(sql::TOKENS_USED, &values).await? == 1)).await
+        transaction!(self, |tx| Ok(tx.execute(sql::TOKENS_USED, &values).await? == 1))
     }
 }
 

@@ -13,7 +13,7 @@ use mb_core::time::Timestamp;
 use crate::db::{Row, Value};
 use crate::error::StoreError;
 use crate::sql;
-use crate::store::Store;
+use crate::store::{Store, transaction};
 use crate::tasks;
 
 /// How long a worker that is not seen any more is still known.
@@ -69,7 +69,7 @@ impl Store {
             Value::time(now),
             Value::text(&worker.state),
         ];
-        self.write(async |tx| tx.execute(sql::WORKERS_SEEN, &values).await.map(|_| ())).await
+        transaction!(self, |tx| tx.execute(sql::WORKERS_SEEN, &values).await.map(|_| ()))
     }
 
     /// The workers seen within a day, by node and start.
@@ -85,13 +85,12 @@ impl Store {
     /// # Errors
     /// [`StoreError`], as any other verb.
     pub async fn worker_gone(&self, now: Timestamp, id: WorkerId) -> Result<Vec<TaskKey>, StoreError> {
-        self.write(async |tx| {
+        transaction!(self, |tx| {
             let rows = tx.rows(sql::TASKS_OF_WORKER, &[Value::id(id), Value::int(tasks::REAP_MAX)]).await?;
             let lost = tasks::lose(tx, now, &rows).await?;
             tx.execute(sql::WORKERS_GONE, &[Value::id(id)]).await?;
             Ok(lost)
         })
-        .await
     }
 }
 

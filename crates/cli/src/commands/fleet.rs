@@ -20,7 +20,15 @@ pub(crate) async fn workers(global: &Global) -> Result<Exit, Failure> {
         let slots: Vec<String> = worker.slots.iter().map(|(class, n)| format!("{class} {n}")).collect();
         let seen = format!("{} ago", human(Duration::from_millis(worker.seen_age_ms)));
         let state = if worker.stale { "stale".to_owned() } else { worker.state };
-        table.add_row(vec![worker.id.to_string(), worker.node, worker.pid.to_string(), worker.version, slots.join(", "), seen, state]);
+        table.add_row(vec![
+            worker.id.to_string(),
+            worker.node,
+            worker.pid.to_string(),
+            worker.version,
+            slots.join(", "),
+            seen,
+            state,
+        ]);
     }
     println!("{table}");
     Ok(Exit::Ok)
@@ -35,7 +43,13 @@ pub(crate) async fn queues(global: &Global) -> Result<Exit, Failure> {
     let mut table = table(&["QUEUE", "READY", "DELAYED", "LEASED", "OLDEST"]);
     for queue in queues {
         let oldest = queue.oldest_ready_age_ms.map_or_else(|| "-".to_owned(), |ms| human(Duration::from_millis(ms)));
-        table.add_row(vec![queue.class.to_string(), queue.ready.to_string(), queue.delayed.to_string(), queue.leased.to_string(), oldest]);
+        table.add_row(vec![
+            queue.class.to_string(),
+            queue.ready.to_string(),
+            queue.delayed.to_string(),
+            queue.leased.to_string(),
+            oldest,
+        ]);
     }
     println!("{table}");
     Ok(Exit::Ok)

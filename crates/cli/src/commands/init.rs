@@ -20,13 +20,23 @@ pub(crate) fn run(global: &Global, args: &InitArgs) -> Result<Exit, Failure> {
     let path = root.join(mb_project::CONFIG_FILE);
     let mut options = File::options();
     options.write(true);
-    if args.force { options.create(true).truncate(true) } else { options.create_new(true) };
+    if args.force {
+        options.create(true).truncate(true)
+    } else {
+        options.create_new(true)
+    };
     let mut file = match options.open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            return Err(Failure::new(Exit::Conflict, anyhow!("{} exists already", path.display())).mend("mb init --print, or mb init --force"));
+            return Err(Failure::new(Exit::Conflict, anyhow!("{} exists already", path.display()))
+                .mend("mb init --print, or mb init --force"));
         }
-        Err(error) => return Err(Failure::new(Exit::Failed, anyhow::Error::new(error).context(format!("{} cannot be written", path.display())))),
+        Err(error) => {
+            return Err(Failure::new(
+                Exit::Failed,
+                anyhow::Error::new(error).context(format!("{} cannot be written", path.display())),
+            ));
+        }
     };
     file.write_all(text.as_bytes()).with_context(|| format!("{} cannot be written", path.display()))?;
     if global.json {

@@ -98,9 +98,15 @@ fn limits(args: &StartArgs) -> Result<mb_engine::Limits, Failure> {
     let cost = match args.cost {
         None => None,
         // A budget of a million dollars is a slip of the finger.
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 1,000,000 dollars in millionths")]
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "0 to 1,000,000 dollars in millionths"
+        )]
         Some(usd) if usd.is_finite() && (0.0..=1e6).contains(&usd) => Some(MicroUsd((usd * 1e6).round() as u64)),
-        Some(usd) => return Err(Failure::new(Exit::Usage, anyhow!("--cost {usd} is not between 0 and 1000000 dollars"))),
+        Some(usd) => {
+            return Err(Failure::new(Exit::Usage, anyhow!("--cost {usd} is not between 0 and 1000000 dollars")));
+        }
     };
     Ok(mb_engine::Limits { time: args.time, attempts: args.attempts, cost })
 }
@@ -143,13 +149,19 @@ async fn carry(
 }
 
 /// Tells events and output until the run is over. The first interrupt cancels it, the second leaves.
-async fn follow(engine: &Engine, id: RunId, teller: &mut Teller, lines: &mut mpsc::Receiver<OutputLine>) -> Result<(), Failure> {
+async fn follow(
+    engine: &Engine,
+    id: RunId,
+    teller: &mut Teller,
+    lines: &mut mpsc::Receiver<OutputLine>,
+) -> Result<(), Failure> {
     let mut changes = engine.store().changes();
     let mut seen = 0;
     let mut interrupts = 0;
     loop {
         changes.borrow_and_update();
-        let events = engine.store().events(TenantId::DEFAULT, Some(id), seen, 1_000).await.context("events cannot be read")?;
+        let events =
+            engine.store().events(TenantId::DEFAULT, Some(id), seen, 1_000).await.context("events cannot be read")?;
         // Output that was printed before a decision is shown before it.
         while let Ok(line) = lines.try_recv() {
             teller.output(&line.line.text);
@@ -191,7 +203,10 @@ async fn finish(global: &Global, engine: &Engine, run: &Run, apply: bool, term: 
         apply_to_source(engine, run).await?;
         anstream::eprintln!("  applied to {}", run.source.root);
     } else if outcome == RunOutcome::Repaired && !global.json {
-        anstream::eprintln!("  your files are untouched; bring the changes in with: {}", term.bold(&format!("mb run apply {}", run.id)));
+        anstream::eprintln!(
+            "  your files are untouched; bring the changes in with: {}",
+            term.bold(&format!("mb run apply {}", run.id))
+        );
     }
     Ok(Exit::of(outcome))
 }
@@ -219,8 +234,12 @@ async fn apply_to_source(engine: &Engine, run: &Run) -> Result<(), Failure> {
     }
     let project = Project::open(&PathBuf::from(&run.source.root)).await.context("the project cannot be read")?;
     project.apply_to_source(&patches).await.map_err(|e| {
-        let merge = run.published.as_ref().and_then(|p| p.branch.as_ref()).map(|(branch, _)| format!("git merge {branch}"));
-        let failure = Failure::new(Exit::Conflict, anyhow::Error::new(e).context("the changes do not fit your files any more; nothing was changed"));
+        let merge =
+            run.published.as_ref().and_then(|p| p.branch.as_ref()).map(|(branch, _)| format!("git merge {branch}"));
+        let failure = Failure::new(
+            Exit::Conflict,
+            anyhow::Error::new(e).context("the changes do not fit your files any more; nothing was changed"),
+        );
         match merge {
             Some(command) => failure.mend(command),
             None => failure,

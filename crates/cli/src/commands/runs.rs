@@ -24,7 +24,10 @@ const LINES_MAX: usize = 2_000_000;
 /// A table without lines: it can be read, cut and searched.
 pub(crate) fn table(headers: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(headers.to_vec());
+    table
+        .load_preset(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(headers.to_vec());
     table
 }
 
@@ -103,7 +106,13 @@ pub(crate) async fn timeline(global: &Global, named: Option<&str>, term: Term) -
     Ok(Exit::Ok)
 }
 
-pub(crate) async fn logs(global: &Global, named: Option<&str>, task: Option<&str>, from: u64, tail: Option<u64>) -> Result<Exit, Failure> {
+pub(crate) async fn logs(
+    global: &Global,
+    named: Option<&str>,
+    task: Option<&str>,
+    from: u64,
+    tail: Option<u64>,
+) -> Result<Exit, Failure> {
     let access = Access::open(global).await?;
     let id = access.pick(named).await?;
     let work = task_of(&access, id, task).await?;
@@ -151,7 +160,10 @@ async fn task_of(access: &Access, id: RunId, named: Option<&str>) -> Result<Stri
             let step = run.steps.iter().find(|step| step.name == name);
             step.and_then(last).ok_or_else(|| {
                 let names: Vec<&str> = run.steps.iter().map(|step| step.name.as_str()).collect();
-                Failure::new(Exit::NotFound, anyhow!("no step {name:?} of {id} has run; its steps are {}", names.join(", ")))
+                Failure::new(
+                    Exit::NotFound,
+                    anyhow!("no step {name:?} of {id} has run; its steps are {}", names.join(", ")),
+                )
             })
         }
         None => {

@@ -44,7 +44,13 @@ async fn ls(global: &Global, access: &Access) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-async fn add(global: &Global, access: &Access, name: &str, scopes: &[String], expires: Option<u32>) -> Result<Exit, Failure> {
+async fn add(
+    global: &Global,
+    access: &Access,
+    name: &str,
+    scopes: &[String],
+    expires: Option<u32>,
+) -> Result<Exit, Failure> {
     let scopes = scopes
         .iter()
         .map(|word| {
@@ -57,7 +63,9 @@ async fn add(global: &Global, access: &Access, name: &str, scopes: &[String], ex
     let wish = NewToken { name: name.to_owned(), scopes, expires_in_s: expires.map(|days| u64::from(days) * 86_400) };
     let secret = match access {
         Access::Remote(client) => client.add_token(&wish).await.map_err(remote)?,
-        Access::Local(engine) => mb_server::tokens::create(engine, TenantId::DEFAULT, &wish).await.context("the token cannot be stored")?,
+        Access::Local(engine) => {
+            mb_server::tokens::create(engine, TenantId::DEFAULT, &wish).await.context("the token cannot be stored")?
+        }
     };
     if global.json {
         println!("{}", serde_json::to_string_pretty(&secret)?);
@@ -69,7 +77,8 @@ async fn add(global: &Global, access: &Access, name: &str, scopes: &[String], ex
 }
 
 async fn revoke(access: &Access, token: &str) -> Result<Exit, Failure> {
-    let id: TokenId = token.parse().map_err(|e: mb_core::id::BadId| Failure::new(Exit::Usage, e).mend("mb token ls"))?;
+    let id: TokenId =
+        token.parse().map_err(|e: mb_core::id::BadId| Failure::new(Exit::Usage, e).mend("mb token ls"))?;
     match access {
         Access::Remote(client) => client.revoke_token(id).await.map_err(remote)?,
         Access::Local(engine) => {

@@ -84,7 +84,8 @@ fn refuse_public(args: &UpArgs) -> Result<(), Failure> {
     match public {
         Some(address) if !args.allow_public => {
             let error = anyhow!("{address} can be reached from other machines and there is no TLS here");
-            Err(Failure::new(Exit::Refused, error).mend("put a TLS proxy in front and add --allow-public, or listen on 127.0.0.1"))
+            Err(Failure::new(Exit::Refused, error)
+                .mend("put a TLS proxy in front and add --allow-public, or listen on 127.0.0.1"))
         }
         _ => Ok(()),
     }
@@ -130,9 +131,15 @@ async fn welcome(engine: &Engine, args: &UpArgs, addresses: &[SocketAddr], term:
     anstream::eprintln!("  store    {}", engine.store().kind());
     anstream::eprintln!("  data     {}", engine.data().root().display());
     anstream::eprintln!("  sandbox  {}", engine.sandbox().level());
-    anstream::eprintln!("  workers  {}", mb_core::event::count(u32::try_from(local::slots(args.work.slots)).unwrap_or(u32::MAX), "slot"));
+    anstream::eprintln!(
+        "  workers  {}",
+        mb_core::event::count(u32::try_from(local::slots(args.work.slots)).unwrap_or(u32::MAX), "slot")
+    );
     anstream::eprintln!("  token    {said}");
-    anstream::eprintln!("  open     {}   (once, within 30 minutes)", term.bold(&format!("http://{address}/welcome?t={link}")));
+    anstream::eprintln!(
+        "  open     {}   (once, within 30 minutes)",
+        term.bold(&format!("http://{address}/welcome?t={link}"))
+    );
     Ok(())
 }
 
@@ -142,14 +149,19 @@ async fn admin_token(engine: &Engine, file: &Path, known: &[mb_store::TokenRow])
     use std::os::unix::fs::OpenOptionsExt as _;
     match std::fs::read_to_string(file) {
         Ok(text) => {
-            mb_server::tokens::adopt(engine, TenantId::DEFAULT, "administrator", text.trim()).await.map_err(|error| {
-                let error = anyhow::Error::new(error).context(format!("the token in {} cannot be used", file.display()));
-                Failure::new(Exit::Usage, error).mend("remove the file, and a new token is made")
-            })?;
+            mb_server::tokens::adopt(engine, TenantId::DEFAULT, "administrator", text.trim()).await.map_err(
+                |error| {
+                    let error =
+                        anyhow::Error::new(error).context(format!("the token in {} cannot be used", file.display()));
+                    Failure::new(Exit::Usage, error).mend("remove the file, and a new token is made")
+                },
+            )?;
             return Ok(format!("in {}", file.display()));
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(anyhow::Error::new(error).context(format!("{} cannot be read", file.display())).into()),
+        Err(error) => {
+            return Err(anyhow::Error::new(error).context(format!("{} cannot be read", file.display())).into());
+        }
     }
     if known.iter().any(|token| token.revoked_at.is_none() && token.scopes.contains("admin")) {
         return Ok("known; make another with mb token add".into());
@@ -159,7 +171,8 @@ async fn admin_token(engine: &Engine, file: &Path, known: &[mb_store::TokenRow])
         scopes: [mb_core::scope::Scope::Admin].into(),
         expires_in_s: None,
     };
-    let secret = mb_server::tokens::create(engine, TenantId::DEFAULT, &wish).await.context("the token cannot be stored")?;
+    let secret =
+        mb_server::tokens::create(engine, TenantId::DEFAULT, &wish).await.context("the token cannot be stored")?;
     let mut out = std::fs::OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -203,7 +216,10 @@ async fn with_demo(engine: &Engine, exit: bool, term: Term) -> Result<Exit, Fail
         limits: Limits::default(),
     };
     let created = engine.start(ask).await.context("the demo's run cannot be started")?;
-    anstream::eprintln!("  demo     {}: a small Rust project that fails on purpose. Watch it being repaired:\n", created.run);
+    anstream::eprintln!(
+        "  demo     {}: a small Rust project that fails on purpose. Watch it being repaired:\n",
+        created.run
+    );
     let outcome = tokio::select! {
         followed = tell(engine, created.run, term) => followed?,
         () = stop_signal() => return Ok(Exit::Interrupted),
@@ -221,7 +237,8 @@ async fn tell(engine: &Engine, id: RunId, term: Term) -> Result<RunOutcome, Fail
     let mut seen = 0;
     loop {
         changes.borrow_and_update();
-        let events = engine.store().events(TenantId::DEFAULT, Some(id), seen, 1_000).await.context("events cannot be read")?;
+        let events =
+            engine.store().events(TenantId::DEFAULT, Some(id), seen, 1_000).await.context("events cannot be read")?;
         for event in &events {
             seen = event.seq;
             teller.event(&Event::from_domain(event));

@@ -413,15 +413,15 @@ fn a_vanished_worker_is_forgiven_four_times() {
             a: attempt 1 queued
             started
             a: attempt 1 started
-            a#1 is on the queue again: its worker vanished (1 time)
+            a#1 is on the queue again; workers vanished over it 1 time
             a: attempt 1 started
-            a#1 is on the queue again: its worker vanished (2 times)
+            a#1 is on the queue again; workers vanished over it 2 times
             a: attempt 1 started
-            a#1 is on the queue again: its worker vanished (3 times)
+            a#1 is on the queue again; workers vanished over it 3 times
             a: attempt 1 started
-            a#1 is on the queue again: its worker vanished (4 times)
+            a#1 is on the queue again; workers vanished over it 4 times
             a: attempt 1 started
-            a#1 is on the queue again: its worker vanished (5 times)
+            a#1 is on the queue again; workers vanished over it 5 times
             a stays failed: workers vanished while running it
             failed in 90ms, $0.00, 0 repair attempts
         "#]],

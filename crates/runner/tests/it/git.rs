@@ -45,7 +45,7 @@ async fn git_inside_answers_as_outside_and_cannot_reach_the_repository() {
         .at(level);
         assert_eq!(
             bench.run(ask).await.ok(),
-            "Deleted tag 'v1' (was ".to_owned() + &git(&root, &["rev-parse", "--short", "v1"]).trim() + ")\n1\n",
+            format!("Deleted tag 'v1' (was {})\n1\n", git(&root, &["rev-parse", "--short", "v1"]).trim()),
             "{level}"
         );
         assert_eq!(state(&root), before, "{level}");

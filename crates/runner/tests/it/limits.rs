@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use mb_core::failure::ExitCause;
 use mb_runner::SandboxLevel;
 
-use crate::support::{Ask, Bench, Ran, running, sh, until};
+use crate::support::{Ask, Bench, Ran, running, running_program, sh, until};
 
 const LEVELS: [SandboxLevel; 3] = [SandboxLevel::Bubblewrap, SandboxLevel::Landlock, SandboxLevel::None];
 
@@ -189,4 +189,26 @@ async fn use_is_measured() {
         },
     )
     .await;
+}
+
+/// The test starts itself as another process, which runs a command and is killed without a chance to tidy up.
+#[tokio::test]
+async fn killing_the_runner_leaves_no_orphan() {
+    const ROLE: &str = "MB_TEST_ORPHAN_LEVEL";
+    if let Ok(word) = std::env::var(ROLE) {
+        let bench = Bench::git(&[("a", "1\n")]).await;
+        bench.run(sh("exec sleep 22.3606").at(SandboxLevel::from_word(&word).unwrap())).await;
+        return;
+    }
+    for level in LEVELS {
+        let mut other = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "limits::killing_the_runner_leaves_no_orphan"])
+            .env(ROLE, level.as_str())
+            .spawn()
+            .unwrap();
+        until("the command runs", || running_program("sleep\x0022.3606")).await;
+        other.kill().unwrap();
+        other.wait().unwrap();
+        until(&format!("nothing is left at {level}"), || !running("22.3606")).await;
+    }
 }

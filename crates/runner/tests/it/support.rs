@@ -200,9 +200,18 @@ pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// Whether any process on the machine has this word on its command line.
 pub(crate) fn running(word: &str) -> bool {
+    command_lines(|line| line.contains(word))
+}
+
+/// Whether any process was started with exactly this command line (words end with a zero byte).
+pub(crate) fn running_program(words: &str) -> bool {
+    command_lines(|line| line.trim_end_matches('\0') == words)
+}
+
+fn command_lines(fits: impl Fn(&str) -> bool) -> bool {
     let pids = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
     let own = std::process::id().to_string();
     pids.filter(|entry| entry.file_name().to_str() != Some(&own))
         .filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok())
-        .any(|line| String::from_utf8_lossy(&line).contains(word))
+        .any(|line| fits(&String::from_utf8_lossy(&line)))
 }

@@ -39,7 +39,7 @@ async fn a_task_is_claimed_once_and_finished_once(Home { store, .. }: Home) {
     assert_eq!(store.run(TENANT, run_id(1)).await.unwrap(), Some(claimed[0].run.clone()));
 
     let done = store.finish(at(2), &claimed[0].lease, Report::Attempted(passed())).await.unwrap();
-    let Finished::Applied(run) = done else { panic!("{done:?}") };
+    let Finished::Applied { run, .. } = done else { panic!("{done:?}") };
     assert_eq!(run.state, RunState::Done { outcome: RunOutcome::Passed });
     let stored = store.run(TENANT, run_id(1)).await.unwrap().unwrap();
     assert_eq!(stored.state, run.state);
@@ -55,7 +55,7 @@ async fn a_report_after_the_lease_was_lost_changes_nothing(Home { store, .. }: H
     store.create_run(at(0), new_run(1, at(0), &["a"])).await.unwrap();
     let first = store.claim(at(1), &claim(1, 1)).await.unwrap().remove(0);
     assert!(store.reap(at(31), 10).await.unwrap().is_empty(), "the lease lasts until its end");
-    assert_eq!(store.reap(at(32), 10).await.unwrap(), [first.lease.key.clone()]);
+    assert_eq!(store.reap(at(32), 10).await.unwrap(), std::slice::from_ref(&first.lease.key));
     for step in ["before it is claimed again", "after"] {
         let before = store.run(TENANT, run_id(1)).await.unwrap();
         let seq = store.last_seq().await.unwrap();
@@ -100,7 +100,7 @@ async fn a_heartbeat_says_kept_interrupt_or_lost(Home { store, .. }: Home) {
     assert!(store.heartbeat(at(7), &[], LEASE).await.unwrap().is_empty());
     // The interrupted one reports, and the run is over.
     let done = store.finish(at(8), &tasks[1].lease, Report::GaveBack).await.unwrap();
-    let Finished::Applied(run) = done else { panic!("{done:?}") };
+    let Finished::Applied { run, .. } = done else { panic!("{done:?}") };
     assert_eq!(run.state, RunState::Done { outcome: RunOutcome::Canceled });
     assert_eq!(store.next_ready_at(None).await.unwrap(), None);
 }
@@ -127,7 +127,7 @@ async fn two_workers_race_for_two_hundred_tasks(home: Home) {
             }
             for task in tasks {
                 let finished = store.finish(at(101), &task.lease, Report::Attempted(passed())).await.unwrap();
-                assert!(matches!(finished, Finished::Applied(_)), "{finished:?}");
+                assert!(matches!(finished, Finished::Applied { .. }), "{finished:?}");
                 done.push(task.lease.key);
             }
         }
@@ -151,7 +151,7 @@ async fn steps_of_one_run_finish_side_by_side(Home { store, .. }: Home) {
         tokio::spawn(async move { store.finish(at(2), &task.lease, Report::Attempted(passed())).await.unwrap() })
     });
     for handle in finish.collect::<Vec<_>>() {
-        assert!(matches!(handle.await.unwrap(), Finished::Applied(_)));
+        assert!(matches!(handle.await.unwrap(), Finished::Applied { .. }));
     }
     let run = store.run(TENANT, run_id(1)).await.unwrap().unwrap();
     assert_eq!(run.state, RunState::Done { outcome: RunOutcome::Passed });

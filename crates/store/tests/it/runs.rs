@@ -67,7 +67,10 @@ async fn a_failing_run_is_repaired_across_restarts(home: Home) {
     };
     let script = [
         ("lint#1", Report::Attempted(failed(FailureKind::Lint))),
-        ("lint!1", Report::Repaired { outcome: repaired(Verdict::NoCandidate { why: "none".into() }), patches: vec![] }),
+        (
+            "lint!1",
+            Report::Repaired { outcome: repaired(Verdict::NoCandidate { why: "none".into() }), patches: vec![] },
+        ),
     ];
     // The fixer finds nothing; a linter's failure then has one strategy left.
     let rest = [("lint!2", fix), ("test#1", Report::Attempted(passed())), ("publish", Report::Published(published))];
@@ -78,7 +81,7 @@ async fn a_failing_run_is_repaired_across_restarts(home: Home) {
         let store = home.again().await;
         assert_eq!(store.run(TENANT, run_id(1)).await.unwrap(), Some(task.run.clone()), "as the claim said");
         let finished = store.finish(at(second), &task.lease, report).await.unwrap();
-        let Finished::Applied(run) = finished else { panic!("{work}: {finished:?}") };
+        let Finished::Applied { run, .. } = finished else { panic!("{work}: {finished:?}") };
         store.close().await;
         let stored = home.again().await.run(TENANT, run_id(1)).await.unwrap().unwrap();
         assert_eq!((&stored.state, &stored.spend, &stored.patches), (&run.state, &run.spend, &run.patches), "{work}");
@@ -130,10 +133,8 @@ async fn lists_filter_by_word_text_workflow_and_time(Home { store, .. }: Home) {
         let expected: Vec<RunId> = expected.iter().map(|&n| run_id(n)).collect();
         assert_eq!(page.items.iter().map(|run| run.id).collect::<Vec<_>>(), expected, "{filter:?}");
     };
-    let words = |words: &[&str]| RunFilter {
-        words: words.iter().map(ToString::to_string).collect(),
-        ..RunFilter::default()
-    };
+    let words =
+        |words: &[&str]| RunFilter { words: words.iter().map(ToString::to_string).collect(), ..RunFilter::default() };
     let text = |text: &str| RunFilter { text: Some(text.into()), ..RunFilter::default() };
     check(words(&["failed"]), &[2]).await;
     check(words(&["passed", "pending"]), &[4, 3, 1]).await;
@@ -150,7 +151,9 @@ async fn lists_filter_by_word_text_workflow_and_time(Home { store, .. }: Home) {
     assert_eq!((failed.kind, failed.class), (Some(FailureKind::Security), Some(FailureClass::Security)));
     assert_eq!(failed.summary.as_deref(), Some("100% of Ünits broke"));
     assert_eq!((failed.project.as_str(), failed.actor.as_str()), ("Project", "ann"));
-    assert!(store.run_list(TenantId::from_bytes([9; 16]), &RunFilter::default(), None, 9).await.unwrap().items.is_empty());
+    assert!(
+        store.run_list(TenantId::from_bytes([9; 16]), &RunFilter::default(), None, 9).await.unwrap().items.is_empty()
+    );
 }
 
 async fn a_change_is_announced(home: Home) {

@@ -5,11 +5,11 @@ SELECT
 FROM runs
 WHERE
     tenant = $1
-    AND (cardinality($2) = 0 OR state = ANY($2) OR outcome = ANY($2))
-    AND ($3 IS NULL OR workflow = $3)
-    AND ($4 IS NULL OR search LIKE $4 ESCAPE '!')
-    AND ($5 IS NULL OR created_at >= $5)
-    AND ($6 IS NULL OR created_at < $6)
-    AND ($7 IS NULL OR (created_at, id) < ($7, $8))
+    AND (cardinality(CAST($2 AS TEXT[])) = 0 OR state = ANY($2) OR outcome = ANY($2))
+    AND (workflow = $3 OR $3 IS NULL)
+    AND (search LIKE $4 ESCAPE '!' OR $4 IS NULL)
+    AND (created_at >= $5 OR $5 IS NULL)
+    AND (created_at < $6 OR $6 IS NULL)
+    AND ((created_at, id) < ($7, $8) OR $7 IS NULL)
 ORDER BY created_at DESC, id DESC
 LIMIT $9
