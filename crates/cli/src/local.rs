@@ -45,7 +45,7 @@ pub(crate) async fn open(global: &Global) -> Result<(DataDir, Store, Env), Failu
         SchemaState::Pending(_) => {
             store.migrate(env.now()).await.context("the schema cannot be brought up to date")?;
         }
-        SchemaState::Ahead { .. } => {
+        SchemaState::Ahead(_) => {
             let error = anyhow::anyhow!("the store {url} was written by a newer release of meta-builder");
             return Err(Failure::new(Exit::Conflict, error)
                 .mend("install the newer release, or choose another store with --store"));
@@ -71,9 +71,17 @@ fn sandbox_of(word: &str) -> Result<Sandbox, Failure> {
         .mend("apt-get install bubblewrap, or accept no sandbox with --sandbox none")
     };
     match word {
-        "auto" => Sandbox::detect().map_err(unavailable),
+        // Detecting never gives up the walls silently: it finds at least Landlock, or says what is missing.
+        "auto" => match Sandbox::detect() {
+            sandbox if sandbox.level() == SandboxLevel::None => {
+                let why = sandbox.report().notes.join("; ");
+                let error = anyhow::anyhow!("this host offers no sandbox: {why}");
+                Err(Failure::new(Exit::Refused, error).mend("apt-get install bubblewrap, or accept no sandbox with --sandbox none"))
+            }
+            sandbox => Ok(sandbox),
+        },
         other => {
-            let level = SandboxLevel::from_str(other).map_err(|_| {
+            let level = SandboxLevel::from_word(other).ok_or_else(|| {
                 Failure::new(
                     Exit::Usage,
                     anyhow::anyhow!("{other:?} is not a sandbox: auto, bubblewrap, landlock or none"),

@@ -15,6 +15,7 @@ pub mod probe;
 pub mod repair;
 pub mod report;
 pub mod run;
+pub mod scope;
 pub mod strategy;
 pub mod task;
 pub mod time;

@@ -1,8 +1,8 @@
 //! What a command sees under bubblewrap: the order of the mounts is the whole security argument.
 //!
 //! First everything read-only; then the places where people keep things are covered with empty folders; then single
-//! folders are shown again: the toolchains, the attempt's own, and the tree *at the path of the user's project*, so that
-//! absolute paths in build caches stay right and the original is out of sight. Later mounts win.
+//! folders are shown again: the toolchains, the attempt's own, and the tree *at the path of the user's project*, so
+//! that absolute paths in build caches stay right and the original is out of sight. Later mounts win.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

@@ -41,8 +41,11 @@ pub(crate) struct Group {
     cpu: Option<PathBuf>,
 }
 
-/// What can be used here; tried by making a group.
+/// What can be used here; tried by making a group. Groups left by earlier processes are removed.
 pub(crate) fn detect() -> CgroupVersion {
+    for folder in ["", "memory", "pids", "cpuacct"].iter().filter_map(|controller| own_folder(controller, controller)) {
+        sweep(&folder);
+    }
     [CgroupVersion::V2, CgroupVersion::V1]
         .into_iter()
         .find(|version| Group::create(*version, &Limits::DEFAULT).is_some())
@@ -126,10 +129,28 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // Refused while a killed process is still going; an empty group left behind costs a few kilobytes.
-        let _ = fs::remove_dir(&self.memory);
-        let _ = fs::remove_dir(&self.pids);
-        let _ = self.cpu.as_ref().map(fs::remove_dir);
+        let folders: Vec<&PathBuf> = [&self.memory, &self.pids].into_iter().chain(&self.cpu).collect();
+        // A killed process leaves its group a moment after it is killed. What is still refused then is removed by
+        // the next start.
+        for _ in 0..20 {
+            if folders.iter().filter(|folder| fs::remove_dir(folder).is_err() && folder.exists()).count() == 0 {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// Removes groups of processes that are gone.
+fn sweep(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.filter_map(Result::ok) {
+        let name = entry.file_name();
+        let owner = name.to_str().and_then(|name| name.strip_prefix("mb-")?.split('-').next()?.parse::<u32>().ok());
+        if owner.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            // Refused while it has processes.
+            let _ = fs::remove_dir(entry.path());
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Runs one command to its end: start, watch, stop, account.
 //!
-//! However it goes, there is an [`Outcome`], and when it is returned nothing of the command is left running. Deliberately
-//! absent: deciding what the outcome means, and retrying.
+//! However it goes, there is an [`Outcome`], and when it is returned nothing of the command is left running.
+//! Deliberately absent: deciding what the outcome means, and retrying.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -1,8 +1,8 @@
 //! The Landlock rules of a command that runs without namespaces.
 //!
 //! Reading is allowed for the system, the toolchains and the repository's objects; writing for the attempt's own
-//! folders. Deliberately absent: UDP and Unix sockets, which the kernel cannot refuse here. "No network" therefore means
-//! "no TCP" at this level, and the notes of an outcome say so.
+//! folders. Deliberately absent: UDP and Unix sockets, which the kernel cannot refuse here. "No network" therefore
+//! means "no TCP" at this level, and the notes of an outcome say so.
 
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,7 @@
 //! Which walls this host can put around a command. Found out by trying, once, and reported.
 //!
-//! Deliberately absent: falling back to no sandbox. [`Sandbox::detect`] returns the strongest that works; to go without one
-//! somebody has to say so with [`Sandbox::with_level`].
+//! Deliberately absent: falling back to no sandbox. [`Sandbox::detect`] returns the strongest that works; to go without
+//! one somebody has to say so with [`Sandbox::with_level`].
 
 use std::ffi::OsString;
 use std::fs;

@@ -1,7 +1,7 @@
 //! Where the tools of a user live, and which of it a command may see.
 //!
-//! The home folder is hidden as a whole (keys, tokens, mail, other projects); what is listed here is shown again. Caches
-//! are shown copy-on-write where the host can, so that a build can fill them without touching the user's.
+//! The home folder is hidden as a whole (keys, tokens, mail, other projects); what is listed here is shown again.
+//! Caches are shown copy-on-write where the host can, so that a build can fill them without touching the user's.
 //! Deliberately absent: credentials files inside those folders, which are covered.
 
 use std::path::{Path, PathBuf};

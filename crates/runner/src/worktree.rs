@@ -3,8 +3,8 @@
 //! There are two git folders. Ours (`AT/git`) holds the index that differences are taken with; no command sees it.
 //! The one in the tree is for commands: HEAD is the user's commit, the index holds the snapshot and the patches (so
 //! `git diff` shows what the command itself changed), tags and branches are copied, objects are read from the
-//! user's database. A command may commit or reset there as it likes: nothing of it reaches the user's repository, and we
-//! never run git on it, because whoever can write a git configuration can name programs to run.
+//! user's database. A command may commit or reset there as it likes: nothing of it reaches the user's repository, and
+//! we never run git on it, because whoever can write a git configuration can name programs to run.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};

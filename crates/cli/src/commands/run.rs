@@ -9,19 +9,19 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use mb_api::Event;
-use mb_core::budget::MicroUsd;
 use mb_core::id::{RunId, TenantId};
 use mb_core::report::Report;
 use mb_core::run::{Run, RunOutcome};
 use mb_core::task::QueueClass;
-use mb_engine::{Engine, Output, OutputLine, StartError, StartRun, Worker, WorkerOptions};
+use mb_engine::{Engine, Flag, Layers, Output, OutputLine, StartError, StartRun, Worker, WorkerOptions};
 use mb_runner::{Patch, Project};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::access::stored;
+use crate::access::{Access, remote, stored};
 use crate::args::{Global, StartArgs, WorkArgs};
 use crate::exit::{Exit, Failure};
+use crate::commands::runs;
 use crate::follow::{Talk, Teller};
 use crate::local;
 use crate::term::Term;
@@ -35,6 +35,9 @@ const DRAIN: Duration = Duration::from_millis(100);
 
 /// Runs a project or a command to its end.
 pub(crate) async fn start(global: &Global, args: &StartArgs, term: Term) -> Result<Exit, Failure> {
+    if global.server.is_some() {
+        return start_remote(global, args, term).await;
+    }
     let engine = local::engine(global, &args.work.sandbox).await?;
     let root = args.dir.canonicalize().with_context(|| format!("the folder {} cannot be used", args.dir.display()));
     let root = root.map_err(|e| Failure::new(Exit::Usage, e))?;
@@ -46,12 +49,11 @@ pub(crate) async fn start(global: &Global, args: &StartArgs, term: Term) -> Resu
         idempotency_key: None,
         actor: "command line".into(),
         affinity: Some(affinity.clone()),
-        budget: None,
         repair: !args.no_repair,
-        limits: limits(args)?,
+        layers: layers(args),
         root,
     };
-    let created = engine.start(ask).await.map_err(refused)?;
+    let created = engine.start(ask).await.map_err(refused)?.id;
     let talk = match (args.quiet || global.json, args.verbose) {
         (true, _) => Talk::Quiet,
         (false, true) => Talk::Verbose,
@@ -59,11 +61,35 @@ pub(crate) async fn start(global: &Global, args: &StartArgs, term: Term) -> Resu
     };
     // One command's output is what the caller asked for; a workflow's would be noise.
     let show_output = talk != Talk::Quiet && (args.verbose || !args.argv.is_empty());
-    let run = carry(&engine, created.run, affinity, &args.work, Teller::new(term, talk), show_output).await?;
+    let run = carry(&engine, created, affinity, &args.work, Teller::new(term, talk), show_output).await?;
     let exit = finish(global, &engine, &run, args.apply, term).await?;
     let outcome = run.state.outcome();
     let clean = (outcome != Some(RunOutcome::Repaired) || args.apply) && !run.is_flaky();
     Ok(if args.strict && exit == Exit::Ok && !clean { Exit::Degraded } else { exit })
+}
+
+/// Starts the run on a server (the folder is one of the server's machine) and follows it.
+async fn start_remote(global: &Global, args: &StartArgs, term: Term) -> Result<Exit, Failure> {
+    let unfit = [(args.apply, "--apply"), (args.time.is_some(), "--time"), (args.attempts.is_some(), "--attempts"), (args.cost.is_some(), "--cost")];
+    if let Some((_, flag)) = unfit.iter().find(|(given, _)| *given) {
+        let error = anyhow!("{flag} works only without --server");
+        return Err(Failure::new(Exit::Usage, error).mend("set it in the project's meta-builder.toml"));
+    }
+    let root = args.dir.canonicalize().with_context(|| format!("the folder {} cannot be used", args.dir.display()));
+    let root = root.map_err(|e| Failure::new(Exit::Usage, e))?;
+    let Access::Remote(client) = Access::open(global).await? else {
+        return Err(Failure::new(Exit::Usage, anyhow!("no server is named")));
+    };
+    let wish = mb_api::StartRun {
+        root: root.to_string_lossy().into_owned(),
+        command: (!args.argv.is_empty()).then(|| args.argv.clone()),
+        only: args.only.clone(),
+        repair: Some(!args.no_repair),
+        ..mb_api::StartRun::default()
+    };
+    let created = client.start_run(&wish, None).await.map_err(remote)?;
+    anstream::eprintln!("{} started", created.id);
+    runs::watch(global, Some(&created.id.to_string()), term).await
 }
 
 /// Goes on with a run whose process is gone.
@@ -78,7 +104,7 @@ pub(crate) async fn resume(global: &Global, named: Option<&str>, work: &WorkArgs
         return Err(Failure::new(Exit::Conflict, anyhow!("{id} is already over")).mend(format!("mb run show {id}")));
     }
     let affinity = affinity(&engine);
-    engine.take_over(id, &affinity).await.context("the run cannot be taken over")?;
+    engine.take_over(&run, &affinity).await.context("the run cannot be taken over")?;
     let run = carry(&engine, id, affinity, work, Teller::new(term, Talk::Normal), false).await?;
     finish(global, &engine, &run, false, term).await
 }
@@ -94,21 +120,17 @@ async fn unfinished(engine: &Engine) -> Result<RunId, Failure> {
     page.items.first().map(|run| run.id).ok_or_else(|| Failure::new(Exit::NotFound, anyhow!("no run is unfinished")))
 }
 
-fn limits(args: &StartArgs) -> Result<mb_engine::Limits, Failure> {
-    let cost = match args.cost {
-        None => None,
-        // A budget of a million dollars is a slip of the finger.
-        #[allow(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "0 to 1,000,000 dollars in millionths"
-        )]
-        Some(usd) if usd.is_finite() && (0.0..=1e6).contains(&usd) => Some(MicroUsd((usd * 1e6).round() as u64)),
-        Some(usd) => {
-            return Err(Failure::new(Exit::Usage, anyhow!("--cost {usd} is not between 0 and 1000000 dollars")));
-        }
+/// What replaces values of the project's configuration: the environment, then the flags of this command.
+fn layers(args: &StartArgs) -> Layers {
+    let flag = |key: &str, name: &str, value: Option<String>| {
+        value.map(|value| Flag { key: key.to_owned(), name: name.to_owned(), value })
     };
-    Ok(mb_engine::Limits { time: args.time, attempts: args.attempts, cost })
+    let flags = [
+        flag("budget.time", "--time", args.time.clone()),
+        flag("budget.attempts", "--attempts", args.attempts.map(|n| n.to_string())),
+        flag("budget.cost_usd", "--cost", args.cost.map(|usd| usd.to_string())),
+    ];
+    Layers { env: std::env::vars().collect(), flags: flags.into_iter().flatten().collect() }
 }
 
 fn refused(error: StartError) -> Failure {
@@ -214,7 +236,7 @@ async fn finish(global: &Global, engine: &Engine, run: &Run, apply: bool, term: 
 /// `mb run apply`: brings a finished run's repairs into the project's own files.
 pub(crate) async fn apply(global: &Global, named: Option<&str>) -> Result<Exit, Failure> {
     let engine = local::engine(global, "none").await?;
-    let id = crate::access::Access::Local(engine.clone()).pick(named).await?;
+    let id = Access::Local(engine.clone()).pick(named).await?;
     let run = stored(&engine, id).await?;
     if run.state.outcome() != Some(RunOutcome::Repaired) {
         let error = anyhow!("{id} has no repairs to apply: it is {}", run.state);

@@ -12,7 +12,7 @@ use mb_core::id::{RunId, TenantId};
 use mb_core::report::Report;
 use mb_core::run::RunOutcome;
 use mb_core::task::QueueClass;
-use mb_engine::{Engine, Limits, Output, Reaper, StartRun, Worker, WorkerOptions};
+use mb_engine::{Engine, Layers, Output, Reaper, StartRun, Worker, WorkerOptions};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -213,15 +213,15 @@ async fn with_demo(engine: &Engine, exit: bool, term: Term) -> Result<Exit, Fail
         actor: "demo".into(),
         affinity: None,
         repair: true,
-        limits: Limits::default(),
+        layers: Layers::default(),
     };
     let created = engine.start(ask).await.context("the demo's run cannot be started")?;
     anstream::eprintln!(
         "  demo     {}: a small Rust project that fails on purpose. Watch it being repaired:\n",
-        created.run
+        created.id
     );
     let outcome = tokio::select! {
-        followed = tell(engine, created.run, term) => followed?,
+        followed = tell(engine, created.id, term) => followed?,
         () = stop_signal() => return Ok(Exit::Interrupted),
     };
     if exit {

@@ -70,3 +70,20 @@ async fn the_overhead_of_a_run_is_measured() {
     println!("microseconds, best of ten: [snapshot, worktree, run of `true`, removal, together] = {best:?}");
     assert!(best[4] < 2_000_000, "{best:?}");
 }
+
+#[tokio::test]
+async fn downloads_are_kept_for_later_attempts_and_never_land_in_the_users_cache() {
+    if !installed("cargo") {
+        return;
+    }
+    let bench = Bench::git(CARGO).await;
+    let mark = format!("mb-test-{}", std::process::id());
+    let line = format!("mkdir -p $CARGO_HOME/registry && echo kept > $CARGO_HOME/registry/{mark}");
+    bench.run(sh(&line).network(Network::Full)).await.ok();
+    let read = format!("cat $CARGO_HOME/registry/{mark}; echo mine > $CARGO_HOME/registry/{mark}");
+    for network in [Network::None, Network::None] {
+        assert_eq!(bench.run(sh(&read).network(network)).await.ok(), "kept\n");
+    }
+    let home = std::env::var("CARGO_HOME").unwrap_or_else(|_| format!("{}/.cargo", std::env::var("HOME").unwrap()));
+    assert!(!std::path::Path::new(&home).join("registry").join(mark).exists());
+}

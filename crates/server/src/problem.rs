@@ -1,0 +1,102 @@
+//! Refusals: what a handler returns instead of an answer.
+//!
+//! A refusal becomes a response that carries the problem as an extension; [`crate::guard::problems`] writes the body,
+//! because only there are the request's id, path and wishes about the form known. Causes go to the log, never out.
+
+use axum::extract::rejection::{FormRejection, JsonRejection, PathRejection, QueryRejection};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use mb_api::{Code, Problem};
+use mb_engine::StartError;
+use mb_store::StoreError;
+
+/// A request that is not answered as asked.
+#[derive(Debug)]
+pub(crate) struct Refusal(pub(crate) Box<Problem>);
+
+pub(crate) type Answer<T> = Result<T, Refusal>;
+
+impl Refusal {
+    pub(crate) fn new(code: Code, detail: impl Into<String>) -> Refusal {
+        Refusal(Box::new(Problem::new(code, detail)))
+    }
+
+    /// A refusal whose cause is written to the log only.
+    pub(crate) fn caused(code: Code, detail: &str, cause: &dyn std::error::Error) -> Refusal {
+        tracing::error!(code = code.as_str(), error = %chain(cause), "{detail}");
+        Refusal::new(code, detail)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = status.into_response();
+        response.extensions_mut().insert(self.0);
+        response
+    }
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Refusal {
+        let code = match &error {
+            StoreError::Unavailable { .. }
+            | StoreError::Timeout { .. }
+            | StoreError::Busy { .. }
+            | StoreError::Schema { .. } => Code::StoreUnavailable,
+            StoreError::Full { .. } => Code::StoreFull,
+            StoreError::Conflict { .. } => Code::Conflict,
+            StoreError::Invalid { what, .. } => return Refusal::new(Code::BadRequest, what.clone()),
+            StoreError::Corrupt { .. } => Code::Internal,
+        };
+        Refusal::caused(code, "the store did not do what was asked", &error)
+    }
+}
+
+impl From<StartError> for Refusal {
+    fn from(error: StartError) -> Refusal {
+        match error {
+            StartError::Store(cause) => cause.into(),
+            // These are about the caller's own project, and the detail is what mends them.
+            other => Refusal::new(Code::BadProject, chain(&other)),
+        }
+    }
+}
+
+impl From<QueryRejection> for Refusal {
+    fn from(rejection: QueryRejection) -> Refusal {
+        Refusal::new(Code::BadRequest, rejection.body_text())
+    }
+}
+
+impl From<PathRejection> for Refusal {
+    fn from(rejection: PathRejection) -> Refusal {
+        Refusal::new(Code::BadRequest, rejection.body_text())
+    }
+}
+
+impl From<FormRejection> for Refusal {
+    fn from(rejection: FormRejection) -> Refusal {
+        Refusal::new(body_code(rejection.status()), rejection.body_text())
+    }
+}
+
+impl From<JsonRejection> for Refusal {
+    fn from(rejection: JsonRejection) -> Refusal {
+        Refusal::new(body_code(rejection.status()), rejection.body_text())
+    }
+}
+
+fn body_code(status: StatusCode) -> Code {
+    match status {
+        StatusCode::PAYLOAD_TOO_LARGE => Code::TooLarge,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Code::BadMediaType,
+        _ => Code::BadBody,
+    }
+}

@@ -1,0 +1,123 @@
+//! All routes, and what every request passes before it reaches one.
+
+mod events;
+pub(crate) mod fleet;
+mod health;
+mod meta_v4;
+pub(crate) mod runs;
+mod tokens;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use utoipa::Modify;
+use utoipa::OpenApi;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::console;
+use crate::guard;
+use crate::state::AppState;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Meta-Builder",
+        description = "Durable runs of builds and workflows, repaired within a budget. Errors are RFC 9457 problems \
+                       with a `code`; lists are paged by cursor; live streams resume by `Last-Event-ID`.",
+        version = "1",
+        license(name = "MIT OR Apache-2.0")
+    ),
+    modifiers(&Bearer),
+    tags(
+        (name = "runs", description = "Start, watch and stop runs"),
+        (name = "fleet", description = "Workers and queues"),
+        (name = "tokens", description = "Who may do what"),
+        (name = "health", description = "Whether this instance should get traffic"),
+        (name = "meta v4", description = "The addresses the version 4 runbook uses")
+    ),
+    components(schemas(mb_api::Problem))
+)]
+struct Document;
+
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        document.components.get_or_insert_default().add_security_scheme("bearer", scheme);
+    }
+}
+
+fn api() -> OpenApiRouter<AppState> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(runs::list, runs::start))
+        .routes(routes!(runs::show))
+        .routes(routes!(runs::timeline))
+        .routes(routes!(runs::logs))
+        .routes(routes!(runs::report))
+        .routes(routes!(runs::diff))
+        .routes(routes!(runs::cancel))
+        .routes(routes!(events::of_run))
+        .routes(routes!(events::of_all))
+        .routes(routes!(fleet::workers))
+        .routes(routes!(fleet::queues))
+        .routes(routes!(tokens::list, tokens::add))
+        .routes(routes!(tokens::revoke))
+        .routes(routes!(meta_v4::timeline))
+        .routes(routes!(meta_v4::repair_status))
+        .routes(routes!(health::health))
+        .routes(routes!(health::livez))
+        .routes(routes!(health::live))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::metrics))
+        .routes(routes!(health::version))
+}
+
+/// The OpenAPI document of every API route.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    api().into_openapi()
+}
+
+/// The same as JSON.
+///
+/// # Errors
+/// Never in practice: the document is plain data.
+pub fn openapi_json() -> Result<String, serde_json::Error> {
+    openapi().to_pretty_json()
+}
+
+/// The router of the public listeners.
+pub fn router(state: AppState) -> Router {
+    let (routes, document) = api().split_for_parts();
+    // Written once; it never changes while the process lives.
+    let document: &'static str = Box::leak(document.to_json().unwrap_or_default().into_boxed_str());
+    let routes = routes.merge(console::routes()).merge(health::document(document));
+    guarded(routes, state)
+}
+
+/// The router of the operations listener: health and metrics without a token, for an address nobody else reaches.
+pub fn ops_router(state: AppState) -> Router {
+    guarded(health::free(), state)
+}
+
+fn guarded(routes: Router<AppState>, state: AppState) -> Router {
+    let panicking = state.clone();
+    routes
+        .fallback(guard::not_found)
+        .method_not_allowed_fallback(guard::method_not_allowed)
+        .layer(DefaultBodyLimit::max(guard::BODY_BYTES_MAX))
+        .layer(from_fn(guard::deadline))
+        .layer(CatchPanicLayer::custom(move |panic: Box<dyn std::any::Any + Send>| {
+            guard::panicked(&panicking, &*panic)
+        }))
+        .layer(from_fn(guard::problems))
+        .layer(CompressionLayer::new())
+        .layer(from_fn(guard::headers))
+        .layer(from_fn_with_state(state.clone(), guard::observe))
+        .with_state(state)
+}

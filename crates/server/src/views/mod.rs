@@ -1,0 +1,30 @@
+//! The console's pages, as pure functions from data to markup.
+//!
+//! Nothing here reads a clock, a store or a request, so every page can be tested and looked at with made-up data.
+//! Every text that came from a project (names, logs, diffs, messages) is untrusted: it is escaped by maud, kept
+//! apart from its neighbours' direction by `<bdi>`, and cut where a hostile length would break the page.
+//!
+//! Deliberately absent: inline scripts and inline styles (the content security policy forbids both; lengths are SVG
+//! attributes), and raw HTML (`PreEscaped` is used for constants only).
+
+mod ansi;
+mod diff;
+mod layout;
+mod log;
+mod login;
+mod now;
+mod run;
+mod runs;
+mod status;
+mod text;
+mod timeline;
+mod waterfall;
+mod why;
+
+pub use layout::{Chrome, Live};
+pub use log::lines as log_lines;
+pub use login::{login, message, welcome};
+pub use now::now;
+pub use run::{RunPage, run};
+pub use runs::{RunsPage, WINDOWS, runs};
+pub use status::Status;
