@@ -83,7 +83,8 @@ fn report(failure: &Failure, json: bool, term: Term) -> ExitCode {
 
 async fn dispatch(cli: Cli, term: Term) -> Result<Exit, Failure> {
     let global = &cli.global;
-    match cli.command {
+    let Some(command) = cli.command else { return help(&[]) };
+    match command {
         Command::Open { base } => open(global, &base).await,
         Command::Up(args) => commands::up::run(global, args, term).await,
         Command::Run(args) => run(global, args, term).await,
@@ -179,6 +180,6 @@ fn help(topic: &[String]) -> Result<Exit, Failure> {
             Failure::new(Exit::Usage, anyhow::anyhow!("there is no command or topic {word:?}")).mend("mb help")
         })?;
     }
-    print!("{}", target.render_long_help().ansi());
+    anstream::print!("{}", target.render_long_help().ansi());
     Ok(Exit::Ok)
 }
