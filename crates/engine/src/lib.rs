@@ -27,7 +27,7 @@ use std::sync::Arc;
 use mb_core::id::WorkerId;
 use mb_core::probe::ProbeReport;
 use mb_core::time::Timestamp;
-use mb_runner::Sandbox;
+pub use mb_runner::Sandbox;
 use mb_store::Store;
 use tokio_util::sync::CancellationToken;
 
