@@ -7,7 +7,9 @@ use mb_core::budget::{Budget as CoreBudget, Spend as CoreSpend};
 use mb_core::failure::{FailureClass, FailureKind};
 use mb_core::id::{RunId, WorkerId};
 use mb_core::repair::{PatchRef, Repair as CoreRepair, RepairState};
-use mb_core::run::{Run as CoreRun, RunOutcome, RunState, Step as CoreStep, StepOutcome, StepState, StopReason, Success};
+use mb_core::run::{
+    Run as CoreRun, RunOutcome, RunState, Step as CoreStep, StepOutcome, StepState, StopReason, Success,
+};
 use mb_core::time::{Timestamp, human};
 use mb_core::workflow::{StageKind, StepSpec};
 use serde::{Deserialize, Serialize};
@@ -153,7 +155,8 @@ pub struct Tally {
 impl Tally {
     /// Counts.
     pub fn of(cells: &[StepCell]) -> Tally {
-        let count = |is: fn(&StepCell) -> bool| u32::try_from(cells.iter().filter(|c| is(c)).count()).unwrap_or(u32::MAX);
+        let count =
+            |is: fn(&StepCell) -> bool| u32::try_from(cells.iter().filter(|c| is(c)).count()).unwrap_or(u32::MAX);
         Tally {
             steps_total: count(|_| true),
             steps_done: count(|cell| !matches!(cell.state.as_str(), "pending" | "running")),
@@ -594,12 +597,7 @@ impl Repair {
 
 impl Patch {
     fn from_domain(patch: &PatchRef) -> Patch {
-        Patch {
-            digest: patch.digest.clone(),
-            files: patch.files.clone(),
-            added: patch.added,
-            removed: patch.removed,
-        }
+        Patch { digest: patch.digest.clone(), files: patch.files.clone(), added: patch.added, removed: patch.removed }
     }
 }
 

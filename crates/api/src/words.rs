@@ -29,7 +29,6 @@ closed! {
     success = Success;
 }
 
-
 pub(crate) fn scopes() -> Array {
     ArrayBuilder::new().items(words(Scope::ALL.iter().map(|scope| scope.as_str()))).unique_items(true).build()
 }

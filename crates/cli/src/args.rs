@@ -57,6 +57,12 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Start server, workers and console in one process
     Up(UpArgs),
+    /// Print a new one-time login link for the console
+    Open {
+        /// Where the server answers
+        #[arg(long, default_value = "http://127.0.0.1:8000", value_name = "URL")]
+        base: String,
+    },
     /// Run a project or a command durably and repair what fails; look at runs
     Run(RunArgs),
     /// Write a commented meta-builder.toml for this repository
@@ -128,14 +134,14 @@ pub(crate) struct UpArgs {
 }
 
 /// How commands are executed.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(crate) struct WorkArgs {
     /// Tasks at once [default: the number of processors]
     #[arg(long, env = "MB_SLOTS", value_name = "N")]
     pub(crate) slots: Option<usize>,
-    /// Sandbox for commands: auto (the best this host offers), bubblewrap, landlock, none
-    #[arg(long, env = "MB_SANDBOX", default_value = "auto", value_name = "LEVEL")]
-    pub(crate) sandbox: String,
+    /// Sandbox for commands: auto (the best this host offers), bubblewrap, landlock, none [default: auto]
+    #[arg(long, env = "MB_SANDBOX", value_name = "LEVEL")]
+    pub(crate) sandbox: Option<String>,
 }
 
 #[derive(Debug, Args)]

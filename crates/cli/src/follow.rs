@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use mb_api::{Event, Tone};
 use mb_core::time::{Timestamp, human};
 
-use crate::term::{Term, clean};
+use crate::term::{Term, clean, sign};
 
 /// How much is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,13 +84,7 @@ impl Teller {
     }
 
     fn sign(&self, tone: Tone) -> String {
-        let (tone, sign) = match tone {
-            Tone::Good => (mb_core::event::Tone::Good, "✓"),
-            Tone::Bad => (mb_core::event::Tone::Bad, "✗"),
-            Tone::Warn => (mb_core::event::Tone::Warn, "!"),
-            Tone::Plain => (mb_core::event::Tone::Plain, "·"),
-        };
-        self.term.tone(tone, sign)
+        self.term.tone(tone, sign(tone))
     }
 
     fn says(&self, event: &Event) -> bool {

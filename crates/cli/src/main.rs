@@ -84,6 +84,7 @@ fn report(failure: &Failure, json: bool, term: Term) -> ExitCode {
 async fn dispatch(cli: Cli, term: Term) -> Result<Exit, Failure> {
     let global = &cli.global;
     match cli.command {
+        Command::Open { base } => open(global, &base).await,
         Command::Up(args) => commands::up::run(global, args, term).await,
         Command::Run(args) => run(global, args, term).await,
         Command::Init(args) => commands::init::run(global, &args),
@@ -124,6 +125,13 @@ async fn run(global: &Global, args: RunArgs, term: Term) -> Result<Exit, Failure
         Some(RunCommand::Resume { run, work }) => commands::run::resume(global, run.as_deref(), &work, term).await,
         Some(RunCommand::Apply { run }) => commands::run::apply(global, run.as_deref()).await,
     }
+}
+
+async fn open(global: &Global, base: &str) -> Result<Exit, Failure> {
+    let engine = local::looking(global).await?;
+    let link = mb_server::login::link(&engine).await?;
+    println!("{}/welcome?t={link}", base.trim_end_matches('/'));
+    Ok(Exit::Ok)
 }
 
 async fn migrate(global: &Global) -> Result<Exit, Failure> {

@@ -5,7 +5,7 @@
 
 use std::io::IsTerminal as _;
 
-use mb_core::event::Tone;
+use mb_api::Tone;
 
 /// When to colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]

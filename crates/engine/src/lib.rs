@@ -27,7 +27,6 @@ use std::sync::Arc;
 use mb_core::id::WorkerId;
 use mb_core::probe::ProbeReport;
 use mb_core::time::Timestamp;
-pub use mb_runner::Sandbox;
 use mb_store::Store;
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +34,7 @@ pub use data::{DataDir, DataError, NodeLock};
 pub use env::Env;
 pub use logs::{LogLine, LogPage};
 pub use mb_project::{Flag, Layers};
+pub use mb_runner::{Sandbox, SandboxLevel};
 pub use metrics::Metrics;
 pub use reaper::Reaper;
 pub use start::{StartError, StartRun};

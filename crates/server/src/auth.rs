@@ -8,9 +8,9 @@
 use std::collections::BTreeSet;
 
 use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
 use axum::http::request::Parts;
-use axum::http::HeaderMap;
 use axum_extra::extract::cookie::CookieJar;
 use mb_api::Code;
 use mb_core::id::TenantId;
@@ -86,7 +86,8 @@ async fn authenticate(parts: &Parts, state: &AppState) -> Answer<Principal> {
     if let Some(header) = parts.headers.get(AUTHORIZATION) {
         let secret = header.to_str().ok().and_then(|text| text.strip_prefix("Bearer ")).map(str::trim);
         let secret = secret.filter(|secret| !secret.is_empty() && secret.len() <= SECRET_BYTES_MAX);
-        let secret = secret.ok_or_else(|| Refusal::new(Code::BadToken, "the Authorization header is not `Bearer TOKEN`"))?;
+        let secret =
+            secret.ok_or_else(|| Refusal::new(Code::BadToken, "the Authorization header is not `Bearer TOKEN`"))?;
         return by_token(state, secret).await;
     }
     let jar = CookieJar::from_headers(&parts.headers);
@@ -143,9 +144,9 @@ mod tests {
     #[test]
     fn a_form_must_come_from_our_own_pages() {
         let check = |pairs: &[(&'static str, &'static str)], expected: bool| {
-            let headers = pairs.iter().map(|&(name, value)| {
-                (name.parse().expect("a name"), axum::http::HeaderValue::from_static(value))
-            });
+            let headers = pairs
+                .iter()
+                .map(|&(name, value)| (name.parse().expect("a name"), axum::http::HeaderValue::from_static(value)));
             let headers: HeaderMap = headers.collect();
             assert_eq!(same_origin(&headers).is_ok(), expected, "{pairs:?}");
         };

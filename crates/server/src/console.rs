@@ -77,7 +77,8 @@ async fn facts(state: &AppState, tenant: TenantId) -> Answer<Facts> {
     let at = state.now();
     let recent = RunsQuery { limit: Some(RECENT), ..RunsQuery::default() };
     // A run that failed longer ago has been seen, or is not missed.
-    let failed = RunsQuery { state: "failed".into(), window: "24h".into(), limit: Some(RECENT), ..RunsQuery::default() };
+    let failed =
+        RunsQuery { state: "failed".into(), window: "24h".into(), limit: Some(RECENT), ..RunsQuery::default() };
     Ok(Facts {
         at,
         readiness: mb_api::probe::Readiness::from_domain(&state.engine().probe().await),
@@ -161,7 +162,8 @@ async fn run(
         log: &shown.page,
         tail: shown.tail.as_deref(),
     };
-    let (stream, here) = (href("/live", &[("run", &core.id.to_string()), ("after", &seq.to_string())]), own_address(&uri));
+    let (stream, here) =
+        (href("/live", &[("run", &core.id.to_string()), ("after", &seq.to_string())]), own_address(&uri));
     let live = if run.summary.outcome.is_none() { Live::Stream { stream: &stream, href: &here } } else { Live::Still };
     let title = format!("{} {}", run.summary.project.chars().take(60).collect::<String>(), run.summary.state);
     Ok(form.body(views::run(&chrome(&title, "/runs", live), &data).into_string()))
@@ -191,7 +193,9 @@ async fn shown_log(state: &AppState, run: &CoreRun, query: RunQuery) -> Answer<S
 /// The log one wants to see first: of what runs now, else of what failed first, else of what ran last.
 fn interesting(run: &CoreRun) -> Option<String> {
     let attempts = || run.steps.iter().flat_map(|step| step.attempts.iter().map(move |a| (step, a)));
-    let name = |(step, attempt): (&mb_core::run::Step, &mb_core::attempt::Attempt)| format!("{}#{}", step.name, attempt.number);
+    let name = |(step, attempt): (&mb_core::run::Step, &mb_core::attempt::Attempt)| {
+        format!("{}#{}", step.name, attempt.number)
+    };
     let running = attempts().find(|(_, a)| matches!(a.state, AttemptState::Running { .. }));
     let failed = || attempts().find(|(_, a)| a.outcome().is_some_and(|o| !o.success()));
     let last = || attempts().rfind(|(_, a)| a.outcome().is_some());
@@ -228,7 +232,11 @@ async fn diffs(state: &AppState, run: &CoreRun) -> Answer<BTreeMap<String, Strin
     Ok(diffs)
 }
 
-async fn cancel(RunsOperate(who): RunsOperate, State(state): State<AppState>, Place(id): Place<String>) -> Answer<Redirect> {
+async fn cancel(
+    RunsOperate(who): RunsOperate,
+    State(state): State<AppState>,
+    Place(id): Place<String>,
+) -> Answer<Redirect> {
     let id = stop(&state, &who, &id).await?;
     Ok(Redirect::to(&format!("/runs/{id}")))
 }

@@ -22,7 +22,8 @@ pub const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
 /// Bytes a body may have.
 pub const BODY_BYTES_MAX: usize = 1 << 20;
 /// The content security policy of every answer: our own files only, no inline script, no inline style, no frame.
-pub const CSP: &str = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
+pub const CSP: &str =
+    "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest request id taken over from a caller.
@@ -127,7 +128,9 @@ fn write(problem: &Problem, form: Form) -> Response {
 pub(crate) async fn deadline(request: Request, next: Next) -> Response {
     match tokio::time::timeout(REQUEST_DEADLINE, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => Refusal::new(Code::Timeout, format!("no answer within {} s", REQUEST_DEADLINE.as_secs())).into_response(),
+        Err(_) => {
+            Refusal::new(Code::Timeout, format!("no answer within {} s", REQUEST_DEADLINE.as_secs())).into_response()
+        }
     }
 }
 

@@ -13,8 +13,8 @@ use axum::response::{IntoResponse, Response};
 use mb_api::{Code, Event, LogLine};
 use mb_core::event::{Event as CoreEvent, EventKind};
 use mb_core::id::{RunId, TenantId};
-use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 

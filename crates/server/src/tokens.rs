@@ -133,8 +133,7 @@ mod tests {
     #[test]
     fn wishes_are_checked() {
         let wish = |name: &str, scopes: &[Scope], secs: Option<u64>| {
-            let wish =
-                NewToken { name: name.into(), scopes: scopes.iter().copied().collect(), expires_in_s: secs };
+            let wish = NewToken { name: name.into(), scopes: scopes.iter().copied().collect(), expires_in_s: secs };
             check(&wish).map_err(|e| e.to_string())
         };
         assert_eq!(wish("ci", &[Scope::RunsRead], Some(60)), Ok(()));

@@ -25,7 +25,7 @@ const LINES_MAX: usize = 2_000_000;
 pub(crate) fn table(headers: &[&str]) -> Table {
     let mut table = Table::new();
     table
-        .load_preset(presets::NOTHING)
+        .load_style(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_header(headers.to_vec());
     table
@@ -51,8 +51,8 @@ pub(crate) async fn ls(global: &Global, query: RunQuery, term: Term) -> Result<E
             term.state(word(run), &word(run).replace('_', " ")),
             clean(&run.project),
             clean(&run.workflow),
-            format!("{}/{}", run.steps_done, run.steps_total),
-            format!("{}+{}", run.attempts, run.repairs),
+            format!("{}/{}", run.tally.steps_done, run.tally.steps_total),
+            format!("{}+{}", run.tally.attempts, run.tally.repairs),
             human(Duration::from_millis(run.duration_ms)),
             MicroUsd(run.cost_microusd).to_string(),
             age,

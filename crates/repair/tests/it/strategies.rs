@@ -546,12 +546,7 @@ fn fixers_and_reruns() {
           $ cargo fmt (network none)
     "#]],
     );
-    check(
-        &step(S::Custom, "./ci"),
-        &fixture("git_dns"),
-        &[],
-        expect![""],
-    );
+    check(&step(S::Custom, "./ci"), &fixture("git_dns"), &[], expect![""]);
     check(&step(S::Custom, "./ci"), &fixture("sh_missing"), &[], expect![[""]]);
     let failure = observe(&format, ExitCause::Code { code: 1 }, "");
     let unknown = Strategy::Fixer { fixer: "no such".into() };

@@ -91,7 +91,9 @@ fn words(text: &str) -> Answer<BTreeSet<String>> {
     let known = |word: &str| STATES.contains(&word) || RunOutcome::from_word(word).is_some();
     let all = text.split(',').map(str::trim).filter(|word| !word.is_empty());
     all.map(|word| {
-        let unknown = || Refusal::new(Code::BadRequest, format!("state {word:?} is not one of {}, or an outcome", STATES.join(", ")));
+        let unknown = || {
+            Refusal::new(Code::BadRequest, format!("state {word:?} is not one of {}, or an outcome", STATES.join(", ")))
+        };
         known(word).then(|| word.to_owned()).ok_or_else(unknown)
     })
     .collect()
@@ -129,7 +131,8 @@ pub(crate) async fn page(state: &AppState, tenant: TenantId, query: &RunsQuery) 
 
 /// A run of the caller's tenant.
 pub(crate) async fn load(state: &AppState, who: &Principal, id: &str) -> Answer<CoreRun> {
-    let unknown = || Refusal::new(Code::RunNotFound, format!("no run {:?} of yours", id.chars().take(60).collect::<String>()));
+    let unknown =
+        || Refusal::new(Code::RunNotFound, format!("no run {:?} of yours", id.chars().take(60).collect::<String>()));
     let id: RunId = id.parse().map_err(|_| unknown())?;
     state.store().run(who.tenant, id).await?.ok_or_else(unknown)
 }
@@ -195,7 +198,9 @@ pub(super) async fn start(
 fn layers(limits: Limits) -> Layers {
     let flag = |key: &str, name: &str, value: String| Flag { key: key.into(), name: format!("budget.{name}"), value };
     let time = limits.time_ms.map(|ms| flag("budget.time", "time_ms", format!("{ms}ms")));
-    let cost = limits.cost_microusd.map(|n| flag("budget.cost_usd", "cost_microusd", format!("{}.{:06}", n / 1_000_000, n % 1_000_000)));
+    let cost = limits
+        .cost_microusd
+        .map(|n| flag("budget.cost_usd", "cost_microusd", format!("{}.{:06}", n / 1_000_000, n % 1_000_000)));
     let attempts = limits.attempts.map(|n| flag("budget.attempts", "attempts", n.to_string()));
     Layers { flags: [time, cost, attempts].into_iter().flatten().collect(), ..Layers::default() }
 }
@@ -326,7 +331,8 @@ pub(super) async fn diff(
     let run = load(&state, &who, &id).await?;
     let mut text = String::new();
     for applied in &run.patches {
-        let missing = || Refusal::new(Code::Internal, format!("the text of change {} is not stored", applied.patch.digest));
+        let missing =
+            || Refusal::new(Code::Internal, format!("the text of change {} is not stored", applied.patch.digest));
         text.push_str(&state.store().patch(&applied.patch.digest).await?.ok_or_else(missing)?);
     }
     Ok(([(CONTENT_TYPE, "text/x-diff; charset=utf-8")], text).into_response())

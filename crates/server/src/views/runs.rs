@@ -11,8 +11,7 @@ use super::status::{Status, run_badge};
 use super::text;
 
 /// The windows of time a list can be narrowed to, with their seconds.
-pub const WINDOWS: [(&str, u64); 5] =
-    [("15m", 900), ("1h", 3_600), ("6h", 21_600), ("24h", 86_400), ("7d", 604_800)];
+pub const WINDOWS: [(&str, u64); 5] = [("15m", 900), ("1h", 3_600), ("6h", 21_600), ("24h", 86_400), ("7d", 604_800)];
 
 /// Steps drawn as cells; beyond it the number is enough.
 const CELLS_MAX: usize = 16;
@@ -91,10 +90,7 @@ fn filters(list: &RunsPage<'_>) -> Markup {
 }
 
 fn chip(list: &RunsPage<'_>, state: &str, label: &str, n: u64) -> Markup {
-    let href = crate::query::href(
-        "/runs",
-        &[("state", state), ("text", list.text), ("window", list.window)],
-    );
+    let href = crate::query::href("/runs", &[("state", state), ("text", list.text), ("window", list.window)]);
     html! { a.chip href=(href) aria-current=[(list.state == state).then_some("true")] { (label) " " strong { (n) } } }
 }
 

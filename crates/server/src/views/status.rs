@@ -83,14 +83,30 @@ impl Status {
 
     const fn shape(self) -> &'static str {
         match self {
-            Self::Pending => r#"<circle cx="8" cy="8" r="5.5" fill="none" stroke="currentColor" stroke-width="1.5" stroke-dasharray="2.2 2.2"/>"#,
-            Self::Running => r#"<circle cx="8" cy="8" r="6" fill="none" stroke="currentColor" stroke-opacity=".3" stroke-width="2"/><path class="spin" d="M8 2a6 6 0 0 1 6 6" fill="none" stroke="currentColor" stroke-width="2" stroke-linecap="round"/>"#,
-            Self::Passed => r#"<circle cx="8" cy="8" r="7" fill="currentColor"/><path d="m4.8 8.2 2.2 2.2 4.2-4.6" fill="none" stroke="var(--on)" stroke-width="1.8" stroke-linecap="round" stroke-linejoin="round"/>"#,
-            Self::Repaired => r#"<circle cx="8" cy="8" r="7" fill="currentColor"/><path d="M8 4.6v6.8M4.6 8h6.8" stroke="var(--on)" stroke-width="1.8" stroke-linecap="round"/>"#,
-            Self::Flaky => r#"<path d="M8 1.3 15.2 14H.8Z" fill="currentColor" stroke="currentColor" stroke-width="1" stroke-linejoin="round"/><path d="M8 6v3.6M8 11.8v.1" stroke="var(--on)" stroke-width="1.7" stroke-linecap="round"/>"#,
-            Self::Failed => r#"<rect x="1" y="1" width="14" height="14" rx="3.5" fill="currentColor"/><path d="m5.3 5.3 5.4 5.4m0-5.4-5.4 5.4" stroke="var(--on)" stroke-width="1.8" stroke-linecap="round"/>"#,
-            Self::Skipped => r#"<circle cx="8" cy="8" r="6.2" fill="none" stroke="currentColor" stroke-width="1.5"/><path d="M5.2 8h5.6" stroke="currentColor" stroke-width="1.6" stroke-linecap="round"/>"#,
-            Self::Canceled => r#"<circle cx="8" cy="8" r="6.2" fill="none" stroke="currentColor" stroke-width="1.5"/><rect x="5.6" y="5.6" width="4.8" height="4.8" rx="1" fill="currentColor"/>"#,
+            Self::Pending => {
+                r#"<circle cx="8" cy="8" r="5.5" fill="none" stroke="currentColor" stroke-width="1.5" stroke-dasharray="2.2 2.2"/>"#
+            }
+            Self::Running => {
+                r#"<circle cx="8" cy="8" r="6" fill="none" stroke="currentColor" stroke-opacity=".3" stroke-width="2"/><path class="spin" d="M8 2a6 6 0 0 1 6 6" fill="none" stroke="currentColor" stroke-width="2" stroke-linecap="round"/>"#
+            }
+            Self::Passed => {
+                r#"<circle cx="8" cy="8" r="7" fill="currentColor"/><path d="m4.8 8.2 2.2 2.2 4.2-4.6" fill="none" stroke="var(--on)" stroke-width="1.8" stroke-linecap="round" stroke-linejoin="round"/>"#
+            }
+            Self::Repaired => {
+                r#"<circle cx="8" cy="8" r="7" fill="currentColor"/><path d="M8 4.6v6.8M4.6 8h6.8" stroke="var(--on)" stroke-width="1.8" stroke-linecap="round"/>"#
+            }
+            Self::Flaky => {
+                r#"<path d="M8 1.3 15.2 14H.8Z" fill="currentColor" stroke="currentColor" stroke-width="1" stroke-linejoin="round"/><path d="M8 6v3.6M8 11.8v.1" stroke="var(--on)" stroke-width="1.7" stroke-linecap="round"/>"#
+            }
+            Self::Failed => {
+                r#"<rect x="1" y="1" width="14" height="14" rx="3.5" fill="currentColor"/><path d="m5.3 5.3 5.4 5.4m0-5.4-5.4 5.4" stroke="var(--on)" stroke-width="1.8" stroke-linecap="round"/>"#
+            }
+            Self::Skipped => {
+                r#"<circle cx="8" cy="8" r="6.2" fill="none" stroke="currentColor" stroke-width="1.5"/><path d="M5.2 8h5.6" stroke="currentColor" stroke-width="1.6" stroke-linecap="round"/>"#
+            }
+            Self::Canceled => {
+                r#"<circle cx="8" cy="8" r="6.2" fill="none" stroke="currentColor" stroke-width="1.5"/><rect x="5.6" y="5.6" width="4.8" height="4.8" rx="1" fill="currentColor"/>"#
+            }
         }
     }
 

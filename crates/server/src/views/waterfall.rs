@@ -86,7 +86,8 @@ fn spans(now: Timestamp, step: &Step) -> Vec<(Timestamp, Timestamp)> {
 
 fn row(now: Timestamp, run: &Run, step: &Step, axis: &Axis, work: Option<&str>) -> Markup {
     let status = Status::of_step(step);
-    let total: u64 = spans(now, step).iter().map(|(from, to)| u64::try_from(to.since(*from).as_millis()).unwrap_or(0)).sum();
+    let total: u64 =
+        spans(now, step).iter().map(|(from, to)| u64::try_from(to.since(*from).as_millis()).unwrap_or(0)).sum();
     html! {
         div.wrow {
             div.wname { (status.icon()) span title=(step.command) { (text::name(&step.name)) } }
@@ -119,7 +120,12 @@ fn attempt_bar(now: Timestamp, run: &Run, attempt: &Attempt, axis: &Axis, work: 
     };
     let exit = attempt.exit.as_deref().unwrap_or("running");
     let title = format!("{}: {}, {exit}", attempt.work, attempt.purpose);
-    bar(run, axis, work, &Bar { work: &attempt.work, class, title, from: since, to: attempt.finished_at.unwrap_or(now) })
+    bar(
+        run,
+        axis,
+        work,
+        &Bar { work: &attempt.work, class, title, from: since, to: attempt.finished_at.unwrap_or(now) },
+    )
 }
 
 fn repair_bar(now: Timestamp, run: &Run, repair: &Repair, axis: &Axis, work: Option<&str>) -> Markup {

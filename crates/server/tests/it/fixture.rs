@@ -53,10 +53,7 @@ pub(crate) fn step(name: &str, stage: StageKind, command: &str, needs: &[&str]) 
         env_pass: BTreeSet::new(),
         network: Network::None,
         limits: Limits::DEFAULT,
-        fixers: vec![
-            fixer("cargo fmt"),
-            fixer("cargo fix"),
-        ],
+        fixers: vec![fixer("cargo fmt"), fixer("cargo fix")],
         caches: BTreeSet::new(),
     }
 }
@@ -101,9 +98,17 @@ pub(crate) fn failure(kind: FailureKind, summary: &str) -> Failure {
             diagnostic("variable does not need to be mutable", "unused_mut"),
         ],
         evidence: vec![
-            EvidenceLine { line: 12, text: "\u{1b}[1m\u{1b}[31merror\u{1b}[0m\u{1b}[1m: unused import: `std::collections::HashMap`\u{1b}[0m".into() },
+            EvidenceLine {
+                line: 12,
+                text: "\u{1b}[1m\u{1b}[31merror\u{1b}[0m\u{1b}[1m: unused import: `std::collections::HashMap`\u{1b}[0m"
+                    .into(),
+            },
             EvidenceLine { line: 13, text: "  \u{1b}[34m-->\u{1b}[0m src/parse.rs:1:5".into() },
-            EvidenceLine { line: 17, text: "\u{1b}[1m\u{1b}[31merror\u{1b}[0m\u{1b}[1m: variable does not need to be mutable\u{1b}[0m".into() },
+            EvidenceLine {
+                line: 17,
+                text: "\u{1b}[1m\u{1b}[31merror\u{1b}[0m\u{1b}[1m: variable does not need to be mutable\u{1b}[0m"
+                    .into(),
+            },
             EvidenceLine { line: 18, text: "  \u{1b}[34m-->\u{1b}[0m src/parse.rs:4:10".into() },
         ],
         hints: BTreeSet::new(),
@@ -272,7 +277,11 @@ pub(crate) fn failed_story() -> Story {
         .wait(75)
         .attempt("test", 2_300, Some(failure(FailureKind::TestAssert, why)))
         .repair("test", 700, Verdict::NoCandidate { why: "cargo fmt changes nothing".into() })
-        .repair("test", 4_000, Verdict::Rejected { step: "test".into(), why: "parse::tests::minutes still fails".into() })
+        .repair(
+            "test",
+            4_000,
+            Verdict::Rejected { step: "test".into(), why: "parse::tests::minutes still fails".into() },
+        )
 }
 
 /// A test that passed on a re-run.
@@ -287,9 +296,7 @@ pub(crate) fn flaky_story() -> Story {
 
 /// A run at work.
 pub(crate) fn running_story() -> Story {
-    let mut story = Story::new(10, "web", rust_steps())
-        .attempt("format", 300, None)
-        .attempt("lint", 2_500, None);
+    let mut story = Story::new(10, "web", rust_steps()).attempt("format", 300, None).attempt("lint", 2_500, None);
     story.claim("build");
     story.wait(3)
 }
@@ -320,14 +327,8 @@ pub(crate) fn hostile_story() -> Story {
 
 /// All of them, newest first.
 pub(crate) fn stories() -> Vec<Story> {
-    let mut all = vec![
-        pending_story(),
-        running_story(),
-        repaired_story(),
-        failed_story(),
-        flaky_story(),
-        canceled_story(),
-    ];
+    let mut all =
+        vec![pending_story(), running_story(), repaired_story(), failed_story(), flaky_story(), canceled_story()];
     for n in 1..5 {
         all.push(
             Story::new(n, ["durations", "web", "billing", "queue-client"][usize::from(n) % 4], rust_steps())
