@@ -16,6 +16,7 @@ pub mod probe;
 pub mod problem;
 pub mod run;
 pub mod sse;
+pub mod step;
 pub mod token;
 mod words;
 
