@@ -19,12 +19,12 @@ Topics: mb help exit-codes";
 
 /// Runs your builds durably, repairs the ones that fail inside a budget, and asks before anything irreversible.
 #[derive(Debug, Parser)]
-#[command(name = "mb", version, after_help = AFTER, disable_help_subcommand = true, arg_required_else_help = true)]
+#[command(name = "mb", version, after_help = AFTER, disable_help_subcommand = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: Option<Command>,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -227,7 +227,6 @@ pub(crate) enum RunCommand {
         /// Run id; the last run when left out
         run: Option<String>,
         /// Step, or task (test#2, test!1) [default: the first failed step, else the last]
-        #[arg(long)]
         task: Option<String>,
         /// First line
         #[arg(long, default_value_t = 1)]
@@ -349,7 +348,7 @@ mod tests {
     #[test]
     fn a_command_after_two_dashes_is_left_alone() {
         let cli = Cli::parse_from(["mb", "run", "--no-repair", "--", "sh", "-c", "exit 3", "--json"]);
-        let Command::Run(run) = cli.command else { panic!("a run") };
+        let Some(Command::Run(run)) = cli.command else { panic!("a run") };
         assert_eq!(run.start.argv, ["sh", "-c", "exit 3", "--json"]);
         assert!(!cli.global.json);
     }

@@ -83,7 +83,8 @@ fn report(failure: &Failure, json: bool, term: Term) -> ExitCode {
 
 async fn dispatch(cli: Cli, term: Term) -> Result<Exit, Failure> {
     let global = &cli.global;
-    match cli.command {
+    let Some(command) = cli.command else { return help(&[]) };
+    match command {
         Command::Open { base } => open(global, &base).await,
         Command::Up(args) => commands::up::run(global, args, term).await,
         Command::Run(args) => run(global, args, term).await,
@@ -117,6 +118,11 @@ async fn run(global: &Global, args: RunArgs, term: Term) -> Result<Exit, Failure
         Some(RunCommand::Show { run, markdown }) => commands::runs::show(global, run.as_deref(), markdown, term).await,
         Some(RunCommand::Timeline { run }) => commands::runs::timeline(global, run.as_deref(), term).await,
         Some(RunCommand::Logs { run, task, from, tail }) => {
+            // `mb run logs test` means the newest run: no step's task can be mistaken for a run's id.
+            let (run, task) = match (run, task) {
+                (Some(word), None) if !word.starts_with("run_") => (None, Some(word)),
+                given => given,
+            };
             commands::runs::logs(global, run.as_deref(), task.as_deref(), from, tail).await
         }
         Some(RunCommand::Diff { run }) => commands::runs::diff(global, run.as_deref()).await,
@@ -179,6 +185,6 @@ fn help(topic: &[String]) -> Result<Exit, Failure> {
             Failure::new(Exit::Usage, anyhow::anyhow!("there is no command or topic {word:?}")).mend("mb help")
         })?;
     }
-    print!("{}", target.render_long_help().ansi());
+    anstream::print!("{}", target.render_long_help().ansi());
     Ok(Exit::Ok)
 }

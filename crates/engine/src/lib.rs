@@ -17,6 +17,7 @@ mod probes;
 mod publish;
 mod reaper;
 mod repair;
+mod reports;
 mod start;
 mod worker;
 mod workspace;

@@ -30,6 +30,9 @@ pub(crate) fn tap(view: &View<'_>) -> Option<Reading> {
             Some((_, text)) => text.trim_matches(['"', '\'']).to_owned(),
             None => "failed".to_owned(),
         };
+        if says_nothing(&message) && stopped(view).is_some() {
+            continue;
+        }
         let asserted = block.iter().any(|t| t.contains("ERR_ASSERTION") || t.contains("AssertionError"));
         let position = value("location:").and_then(|(_, at)| place(view, at.trim_matches('\'')));
         let (kind, hint) = kind(&message, asserted);
@@ -37,6 +40,11 @@ pub(crate) fn tap(view: &View<'_>) -> Option<Reading> {
         reading.push(kind, &found[1], &message, position, Some((i, end.min(i + 20))));
     }
     reading.some()
+}
+
+/// A whole file failed, which says nothing: what its process printed before it stopped does, see [`stopped`].
+fn says_nothing(message: &str) -> bool {
+    message.trim_matches('\'') == "test failed"
 }
 
 /// The first lines of a folded YAML text, on one line.
@@ -53,6 +61,9 @@ pub(crate) fn spec(view: &View<'_>) -> Option<Reading> {
         let Some(name) = pattern!(r"^\s*✖ (.+?)(?: \([\d.]+m?s\))?$").captures(view.text(i + 1)) else { continue };
         let message = view.from(i + 2, 4).map(|(_, t)| t.trim()).filter(|t| !t.is_empty()).take(3);
         let message = message.take_while(|t| !t.starts_with("at ")).collect::<Vec<_>>().join(" ");
+        if says_nothing(&message) && stopped(view).is_some() {
+            continue;
+        }
         let (kind, hint) = kind(&message, message.contains("AssertionError"));
         reading.hints.extend(hint);
         reading.push(kind, &name[1], &message, place(view, text.trim_start_matches("test at ")), Some((i, i + 5)));
@@ -132,14 +143,15 @@ fn body(view: &View<'_>, start: usize) -> (String, Option<Position>, usize) {
     (message, None, last)
 }
 
-/// A program that stopped: `Error: Cannot find module 'x'`, `SyntaxError: …` with node's closing line.
+/// A program that stopped: `Error: Cannot find module 'x'`, `SyntaxError: …` and where. In TAP it is a comment.
 pub(crate) fn stopped(view: &View<'_>) -> Option<Reading> {
     let mut reading = Reading::new("node", Signal::ToolLine);
     for (i, text) in view.all().filter(|(_, text)| text.contains("Error")) {
-        let Some(found) = pattern!(r"^(?:Uncaught )?((?:[A-Z]\w*)?Error(?: \[\w+\])?): (.+)$").captures(text) else {
+        let Some(found) = pattern!(r"^(?:# )?(?:Uncaught )?((?:[A-Z]\w*)?Error(?: \[\w+\])?): (.+)$").captures(text)
+        else {
             continue;
         };
-        let stack = view.from(i + 1, 12).find(|(_, t)| t.trim_start().starts_with("at "));
+        let stack = view.from(i + 1, 12).find(|(_, t)| t.trim_start_matches(['#', ' ']).starts_with("at "));
         let Some((end, _)) = stack else { continue };
         let at = view.from(i + 1, 20).filter_map(|(_, t)| pattern!(r"\(?([^\s()]+):(\d+):(\d+)\)?$").captures(t));
         let at = at.into_iter().find(|at| view.ours(&at[1]));

@@ -175,6 +175,10 @@ fn name_the_tool(reading: &mut Reading, command: &str) {
     }
 }
 
+/// Warnings about what is no C at all; newer compilers refuse it without being asked to.
+const NOT_C: &[&str] =
+    &["implicit-function-declaration", "implicit-int", "int-conversion", "incompatible-pointer-types"];
+
 fn kind_of_line(form: &Form, view: &View<'_>, rule: &str, message: &str) -> FailureKind {
     match form.tool {
         "ruff" if rule.starts_with("E9") || rule.starts_with("invalid-syntax") => FailureKind::Compile,
@@ -182,6 +186,7 @@ fn kind_of_line(form: &Form, view: &View<'_>, rule: &str, message: &str) -> Fail
         "mypy" if rule == "syntax" => FailureKind::Compile,
         "tsc" if (rule == "TS2307" && missing_module("tsc", message).is_some()) => FailureKind::Dependency,
         "tsc" if rule.starts_with("TS1") && rule.len() == 6 => FailureKind::Compile,
+        "cc" if NOT_C.iter().any(|option| rule.ends_with(option)) => FailureKind::Compile,
         "cc" if rule.starts_with('-') || rule.contains('-') => FailureKind::Lint,
         "go" if missing_module("go", message).is_some() => FailureKind::Dependency,
         "go" if view.command.contains("vet") && !message.contains("undefined") => FailureKind::Lint,

@@ -119,7 +119,10 @@ fn apply(text: &str, changes: &BTreeSet<&LineChange>) -> String {
 
 /// The name in quotes of any style before, and the one after, the words "did you mean".
 pub(crate) fn did_you_mean(message: &str) -> Option<(String, String)> {
-    let found = pattern!(r#"['"‘`](\w+)['"’`][^'"‘`]*[Dd]id you mean:? ['"‘`](\w+)['"’`]"#).captures(message)?;
+    let nearest = pattern!(r#"['"‘`](\w+)['"’`][^'"‘`]*[Dd]id you mean:? ['"‘`](\w+)['"’`]"#);
+    // TypeScript names the type between the two: there the first name is the wrong one.
+    let of_type = pattern!(r"'(\w+)' does not exist (?:on|in) type .*[Dd]id you mean(?: to write)? '(\w+)'");
+    let found = of_type.captures(message).or_else(|| nearest.captures(message))?;
     Some((found[1].to_owned(), found[2].to_owned()))
 }
 
@@ -145,6 +148,7 @@ mod tests {
             assert_eq!(got.as_ref().map(|(a, b)| (a.as_str(), b.as_str())), expected);
         };
         check("Cannot find name 'abd'. Did you mean 'abc'?", Some(("abd", "abc")));
+        check("Property 'ab' does not exist on type 'Hours'. Did you mean 'abc'?", Some(("ab", "abc")));
         check(
             "‘class std::vector<int>’ has no member named ‘push_bak’; did you mean ‘push_back’?",
             Some(("push_bak", "push_back")),

@@ -343,35 +343,40 @@ fn node_test() {
     check(
         S::Test,
         "npm test",
-        &["node_test", "node_spec", "jest", "vitest", "mocha", "node_missing"],
+        &["node_test", "node_spec", "jest", "vitest", "mocha", "node_missing", "node_load"],
         expect![[r#"
-        node_test: test_assert by tool_line of tap: 2 tests failed: adds (Expected values to be strictly equal: 2 !== 3), boom (Cannot read properties of null (reading 'x'))
-          test_assert t/a.test.js:2:1 [adds] Expected values to be strictly equal: 2 !== 3
-          test_error t/a.test.js:3:1 [boom] Cannot read properties of null (reading 'x')
-          tests: 1 passed, 2 failed, 0 skipped
-          lines: 3 4 5 6 7 8 9 11 13 14 29 30 31 32 33 34 35 36 37 38 39 40
-        node_spec: test_assert by tool_line of node --test: 2 tests failed: adds (AssertionError [ERR_ASSERTION]: Expected values to be strictly equal: 2 !== 3), boom (TypeError [Error]: Cannot read properties of null (reading 'x'))
-          test_assert t/a.test.js:2:1 [adds] AssertionError [ERR_ASSERTION]: Expected values to be strictly equal: 2 !== 3
-          test_error t/a.test.js:3:1 [boom] TypeError [Error]: Cannot read properties of null (reading 'x')
-          tests: 1 passed, 2 failed, 0 skipped
-          lines: 43 44 45 47 64 65 66 67 68 69
-        jest: test_assert by tool_line of jest: 1 test failed: sum › adds (expect(received).toBe(expected) // Object.is equality Expected: 3 Received: 2)
-          test_assert t/j.spec.js:1:56 [sum › adds] expect(received).toBe(expected) // Object.is equality Expected: 3 Received: 2
-          tests: 1 passed, 1 failed, 0 skipped
-          lines: 6 8 10 11 13 14 15 17
-        vitest: test_assert by tool_line of vitest: 1 test failed: t/j.spec.js > sum > adds (AssertionError: expected 2 to be 3 // Object.is equality)
-          test_assert t/j.spec.js:1:57 [t/j.spec.js > sum > adds] AssertionError: expected 2 to be 3 // Object.is equality
-          tests: 1 passed, 1 failed, 0 skipped
-          lines: 10 11 13 14 16 17 19
-        mocha: test_assert by tool_line of mocha: 1 test failed: sum adds (AssertionError [ERR_ASSERTION]: 2 == 3)
-          test_assert t/m.js:1:74 [sum adds] AssertionError [ERR_ASSERTION]: 2 == 3
-          tests: 1 passed, 1 failed, 0 skipped
-          lines: 11 12 14 15 17 18 20
-        node_missing: dependency by tool_line of node: Cannot find module 'nosuchmod' (r.js:1:1)
-          dependency r.js:1:1 [Error] Cannot find module 'nosuchmod'
-          MissingModule { ecosystem: "node", module: "nosuchmod" }
-          lines: 5 6 7 8
-    "#]],
+            node_test: test_assert by tool_line of tap: 2 tests failed: adds (Expected values to be strictly equal: 2 !== 3), boom (Cannot read properties of null (reading 'x'))
+              test_assert t/a.test.js:2:1 [adds] Expected values to be strictly equal: 2 !== 3
+              test_error t/a.test.js:3:1 [boom] Cannot read properties of null (reading 'x')
+              tests: 1 passed, 2 failed, 0 skipped
+              lines: 3 4 5 6 7 8 9 11 13 14 29 30 31 32 33 34 35 36 37 38 39 40
+            node_spec: test_assert by tool_line of node --test: 2 tests failed: adds (AssertionError [ERR_ASSERTION]: Expected values to be strictly equal: 2 !== 3), boom (TypeError [Error]: Cannot read properties of null (reading 'x'))
+              test_assert t/a.test.js:2:1 [adds] AssertionError [ERR_ASSERTION]: Expected values to be strictly equal: 2 !== 3
+              test_error t/a.test.js:3:1 [boom] TypeError [Error]: Cannot read properties of null (reading 'x')
+              tests: 1 passed, 2 failed, 0 skipped
+              lines: 43 44 45 47 64 65 66 67 68 69
+            jest: test_assert by tool_line of jest: 1 test failed: sum › adds (expect(received).toBe(expected) // Object.is equality Expected: 3 Received: 2)
+              test_assert t/j.spec.js:1:56 [sum › adds] expect(received).toBe(expected) // Object.is equality Expected: 3 Received: 2
+              tests: 1 passed, 1 failed, 0 skipped
+              lines: 6 8 10 11 13 14 15 17
+            vitest: test_assert by tool_line of vitest: 1 test failed: t/j.spec.js > sum > adds (AssertionError: expected 2 to be 3 // Object.is equality)
+              test_assert t/j.spec.js:1:57 [t/j.spec.js > sum > adds] AssertionError: expected 2 to be 3 // Object.is equality
+              tests: 1 passed, 1 failed, 0 skipped
+              lines: 10 11 13 14 16 17 19
+            mocha: test_assert by tool_line of mocha: 1 test failed: sum adds (AssertionError [ERR_ASSERTION]: 2 == 3)
+              test_assert t/m.js:1:74 [sum adds] AssertionError [ERR_ASSERTION]: 2 == 3
+              tests: 1 passed, 1 failed, 0 skipped
+              lines: 11 12 14 15 17 18 20
+            node_missing: dependency by tool_line of node: Cannot find module 'nosuchmod' (r.js:1:1)
+              dependency r.js:1:1 [Error] Cannot find module 'nosuchmod'
+              MissingModule { ecosystem: "node", module: "nosuchmod" }
+              lines: 5 6 7 8
+            node_load: dependency by tool_line of node: Cannot find module 'bytes' (sizes.js:2:15)
+              dependency sizes.js:2:15 [Error] Cannot find module 'bytes'
+              MissingModule { ecosystem: "node", module: "bytes" }
+              tests: 0 passed, 1 failed, 0 skipped
+              lines: 5 6 7 8 9
+        "#]],
     );
 }
 
