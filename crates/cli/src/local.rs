@@ -56,7 +56,11 @@ pub(crate) async fn open(global: &Global) -> Result<(DataDir, Store, Env), Failu
 
 /// The engine over all that, with the sandbox and slots that were asked for or set.
 pub(crate) async fn engine(global: &Global, work: &WorkArgs) -> Result<Engine, Failure> {
+    let data = DataDir::open(&data_dir(global)?).map_err(|e| Failure::new(Exit::Usage, e))?;
+    // Finding out what walls there are takes as long as opening the store, so both happen at once.
+    let probing = tokio::task::spawn_blocking(move || drop(Sandbox::detect_in(data.root())));
     let (data, store, env) = open(global).await?;
+    probing.await.context("looking for a sandbox")?;
     let file = settings::load(global, data.root())?;
     let sandbox = sandbox_of(work.sandbox.as_deref().or(file.sandbox.as_deref()).unwrap_or("auto"))?;
     Ok(Engine::new(env, store, data, sandbox))

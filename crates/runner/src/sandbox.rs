@@ -160,6 +160,9 @@ impl Sandbox {
     /// # Errors
     /// The host does not offer it.
     pub fn with_level(level: SandboxLevel) -> Result<Sandbox, Unavailable> {
+        if level == SandboxLevel::None && FOUND.get().is_none() {
+            return Ok(Sandbox::without_walls());
+        }
         let mut sandbox = Sandbox::detect();
         let why = match level {
             SandboxLevel::Bubblewrap => sandbox.bwrap_problem.clone(),
@@ -175,6 +178,19 @@ impl Sandbox {
             sandbox.report.overlays = false;
         }
         Ok(sandbox)
+    }
+
+    /// No walls, and nothing tried to find out which there could be.
+    fn without_walls() -> Sandbox {
+        let report = SandboxReport {
+            level: SandboxLevel::None,
+            cgroup: cgroup::detect(),
+            landlock_abi: crate::sys::landlock_abi(),
+            overlays: false,
+            notes: Vec::new(),
+        };
+        let overlays = Overlays::No;
+        Sandbox { report, overlays, unshare_user: false, hidden: Vec::new(), bwrap_problem: None, kept: None }
     }
 
     /// The same, with one more folder that no command may see (the data folder, with its database).
