@@ -227,7 +227,6 @@ pub(crate) enum RunCommand {
         /// Run id; the last run when left out
         run: Option<String>,
         /// Step, or task (test#2, test!1) [default: the first failed step, else the last]
-        #[arg(long)]
         task: Option<String>,
         /// First line
         #[arg(long, default_value_t = 1)]

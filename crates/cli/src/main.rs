@@ -118,6 +118,11 @@ async fn run(global: &Global, args: RunArgs, term: Term) -> Result<Exit, Failure
         Some(RunCommand::Show { run, markdown }) => commands::runs::show(global, run.as_deref(), markdown, term).await,
         Some(RunCommand::Timeline { run }) => commands::runs::timeline(global, run.as_deref(), term).await,
         Some(RunCommand::Logs { run, task, from, tail }) => {
+            // `mb run logs test` means the newest run: no step's task can be mistaken for a run's id.
+            let (run, task) = match (run, task) {
+                (Some(word), None) if !word.starts_with("run_") => (None, Some(word)),
+                given => given,
+            };
             commands::runs::logs(global, run.as_deref(), task.as_deref(), from, tail).await
         }
         Some(RunCommand::Diff { run }) => commands::runs::diff(global, run.as_deref()).await,

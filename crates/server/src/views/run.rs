@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use maud::{Markup, html};
-use mb_api::run::{AppliedPatch, Repair, Run, Step};
+use mb_api::repair::Repair;
+use mb_api::run::{AppliedPatch, Run, Step};
 use mb_api::{Event, LogPage};
 use mb_core::time::Timestamp;
 

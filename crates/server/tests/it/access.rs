@@ -107,9 +107,15 @@ async fn a_dead_token_is_no_token() {
     for bad in ["mb_x_y", "", "Bearer", &"x".repeat(10_000)] {
         let request = Request::builder().uri("/api/v1/runs").header("authorization", format!("Bearer {bad}"));
         let reply = server.send(request.body(Body::empty()).expect("a request")).await;
-        assert_eq!((reply.status, reply.json()["code"].as_str()), (StatusCode::UNAUTHORIZED, Some("E0202")), "{bad:.9}");
+        assert_eq!(
+            (reply.status, reply.json()["code"].as_str()),
+            (StatusCode::UNAUTHORIZED, Some("E0202")),
+            "{bad:.9}"
+        );
     }
-    let made = server.post("/api/v1/tokens", &serde_json::json!({"name": "ci", "scopes": ["runs:read"], "expires_in_s": 60})).await;
+    let made = server
+        .post("/api/v1/tokens", &serde_json::json!({"name": "ci", "scopes": ["runs:read"], "expires_in_s": 60}))
+        .await;
     assert_eq!(made.status, StatusCode::CREATED, "{}", made.body);
     let made = made.json();
     let (secret, id) = (made["secret"].as_str().expect("a secret"), made["token"]["id"].as_str().expect("an id"));
@@ -129,7 +135,8 @@ async fn a_revoked_token_stops_at_once_and_nobody_grants_more_than_they_hold() {
     let keeper = server.token(&[Scope::TokensAdmin, Scope::RunsRead]).await;
     let wish = |scopes: &[&str]| serde_json::json!({"name": "x", "scopes": scopes}).to_string();
     let add = async |scopes: &[&str]| {
-        let request = Request::builder().method("POST").uri("/api/v1/tokens").header("content-type", "application/json");
+        let request =
+            Request::builder().method("POST").uri("/api/v1/tokens").header("content-type", "application/json");
         let request = request.header("authorization", format!("Bearer {keeper}")).body(Body::from(wish(scopes)));
         server.send(request.expect("a request")).await
     };
@@ -139,7 +146,9 @@ async fn a_revoked_token_stops_at_once_and_nobody_grants_more_than_they_hold() {
     assert_eq!(add(&["runs:fly"]).await.status, StatusCode::UNPROCESSABLE_ENTITY);
     let made = add(&["runs:read"]).await.json();
     let path = format!("/api/v1/tokens/{}", made["token"]["id"].as_str().expect("an id"));
-    let delete = async |path: &str| server.send(server.request(Method::DELETE, path).body(Body::empty()).expect("a request")).await;
+    let delete = async |path: &str| {
+        server.send(server.request(Method::DELETE, path).body(Body::empty()).expect("a request")).await
+    };
     assert_eq!(delete(&path).await.status, StatusCode::NO_CONTENT);
     assert_eq!(delete(&path).await.status, StatusCode::NO_CONTENT, "again is no error");
     let secret = made["secret"].as_str().expect("a secret");

@@ -46,6 +46,16 @@ async fn pages_follow_each_other_without_gap_or_repetition() {
 }
 
 #[tokio::test]
+async fn our_client_reads_the_run_we_send() {
+    let server = Server::new().await;
+    let story = Story::new(1, "p", vec![step("a", StageKind::Test, "true", &[])]);
+    server.play(&story).await;
+    let reply = server.get(&format!("/api/v1/runs/{}", story.run.id)).await;
+    let run: mb_api::Run = serde_json::from_str(&reply.body).expect("no field twice, none missing");
+    assert_eq!((run.summary.id, run.summary.patches_kept, run.patches.len()), (story.run.id, 0, 0));
+}
+
+#[tokio::test]
 async fn a_wrong_question_is_a_problem_with_a_code() {
     let server = Server::new().await;
     let none = "run_01jbx2m5k8e6t9h3v4n7q0r1sa";
@@ -89,7 +99,8 @@ async fn a_wrong_question_is_a_problem_with_a_code() {
 async fn a_run_is_started_once_per_key() {
     let server = Server::new().await;
     let project = tempfile::TempDir::new().expect("a folder");
-    let wish = serde_json::json!({"root": project.path(), "command": ["true"], "budget": {"attempts": 2, "time_ms": 60_000}});
+    let wish =
+        serde_json::json!({"root": project.path(), "command": ["true"], "budget": {"attempts": 2, "time_ms": 60_000}});
     let start = async || {
         let request = server.request(Method::POST, "/api/v1/runs").header("content-type", "application/json");
         let request = request.header("idempotency-key", "k1").body(Body::from(wish.to_string()));
@@ -100,7 +111,10 @@ async fn a_run_is_started_once_per_key() {
     assert_eq!(first.json()["id"], second.json()["id"]);
     assert_eq!(second.json()["existed"], true);
     let run = server.get(first.header("location")).await.json();
-    assert_eq!((&run["state"], &run["budget"]["attempts"], &run["budget"]["time_ms"]), (&"pending".into(), &2.into(), &60_000.into()));
+    assert_eq!(
+        (&run["state"], &run["budget"]["attempts"], &run["budget"]["time_ms"]),
+        (&"pending".into(), &2.into(), &60_000.into())
+    );
     assert!(run["waiting"].as_str().expect("a wait").contains("free worker"), "{}", run["waiting"]);
     let cancel = format!("/api/v1/runs/{}/cancel", run["id"].as_str().expect("an id"));
     assert_eq!(server.post(&cancel, &serde_json::json!({})).await.status, StatusCode::ACCEPTED);
@@ -142,7 +156,10 @@ async fn the_addresses_of_the_runbook_answer_in_its_shapes() {
     server.play(&story).await;
     let base = format!("/api/meta/v4/runs/{}", story.run.id);
     let status = server.get(&format!("{base}/repair-status")).await.json();
-    assert_eq!((&status["status"], &status["attempt_count"], &status["repair_phase_count"]), (&"succeeded".into(), &4.into(), &2.into()));
+    assert_eq!(
+        (&status["status"], &status["attempt_count"], &status["repair_phase_count"]),
+        (&"succeeded".into(), &4.into(), &2.into())
+    );
     assert_eq!(status["repair_history"][1]["verdict"], "accepted");
     assert_eq!(status["repair_history"][1]["step"], "lint");
     let timeline = server.get(&format!("{base}/timeline")).await.json();
@@ -157,10 +174,13 @@ async fn logs_are_read_by_line_and_only_by_the_names_of_attempts() {
     let server = Server::new().await;
     let story = fixture::failed_story();
     server.play(&story).await;
-    server.write_log(&story, "test#1", "one\ntwo\nthree\n");
+    server.write_log(&story, "test#1", &["one", "two", "three"]);
     let base = format!("/api/v1/runs/{}/logs", story.run.id);
     let page = server.get(&format!("{base}?work=test%231&from=2&limit=1")).await.json();
-    assert_eq!((&page["lines"][0]["text"], &page["next"], &page["complete"]), (&"two".into(), &3.into(), &false.into()));
+    assert_eq!(
+        (&page["lines"][0]["text"], &page["next"], &page["complete"]),
+        (&"two".into(), &3.into(), &false.into())
+    );
     for bad in ["test%239", "..%2F..%2Fadmin-token", "%2Fetc%2Fpasswd", ""] {
         assert_eq!(server.get(&format!("{base}?work={bad}")).await.json()["code"], "E0303", "{bad}");
     }

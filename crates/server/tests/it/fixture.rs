@@ -179,7 +179,8 @@ impl Story {
         id[..2].copy_from_slice(&[1, n]);
         let now = START + Duration::from_secs(u64::from(n) * 400);
         let run = Run::new(now, RunId::from_bytes(id), TenantId::DEFAULT, workflow, source);
-        let mut story = Story { first: run.clone(), run, events: Vec::new(), now, script: Vec::new(), queue: VecDeque::new() };
+        let mut story =
+            Story { first: run.clone(), run, events: Vec::new(), now, script: Vec::new(), queue: VecDeque::new() };
         story.apply(RunEvent::Created);
         story
     }
@@ -226,6 +227,17 @@ impl Story {
         let outcome = repaired(&step, verdict, ms);
         self.apply(RunEvent::Repaired { step, number, outcome });
         self
+    }
+
+    /// Whatever else the ladder tries on a step has nothing to propose.
+    pub(crate) fn exhaust(mut self, step: &str) -> Story {
+        for _ in 0..20 {
+            if !self.queue.iter().any(|work| matches!(work, Work::Repair { step: of, .. } if of == step)) {
+                return self;
+            }
+            self = self.repair(step, 300, Verdict::NoCandidate { why: "nothing fits".into() });
+        }
+        panic!("the ladder has no end")
     }
 
     /// Nothing happens for a while.
@@ -282,6 +294,7 @@ pub(crate) fn failed_story() -> Story {
             4_000,
             Verdict::Rejected { step: "test".into(), why: "parse::tests::minutes still fails".into() },
         )
+        .exhaust("test")
 }
 
 /// A test that passed on a re-run.

@@ -58,7 +58,8 @@ fn hostile_text_stays_text() {
 
 #[test]
 fn no_page_has_inline_script_or_style() {
-    let mut pages: Vec<String> = fixture::stories().iter().filter(|s| !s.run.steps[0].attempts.is_empty()).map(page_of).collect();
+    let mut pages: Vec<String> =
+        fixture::stories().iter().filter(|s| !s.run.steps[0].attempts.is_empty()).map(page_of).collect();
     pages.push(list_of(&fixture::stories()));
     pages.push(views::login().into_string());
     pages.push(views::welcome("\"><script>").into_string());
@@ -78,7 +79,9 @@ fn every_status_has_a_word_a_symbol_and_a_colour_of_its_own() {
         badges.iter().map(|b| b.split("aria-hidden=\"true\">").nth(1).expect("a shape")).collect();
     assert_eq!(shapes.len(), 8);
     for (status, badge) in Status::ALL.iter().zip(&badges) {
-        assert!(badge.contains(&format!("s-{}", status.word())) && badge.ends_with(&format!("{}</span>", status.word())));
+        assert!(
+            badge.contains(&format!("s-{}", status.word())) && badge.ends_with(&format!("{}</span>", status.word()))
+        );
     }
 }
 
@@ -93,7 +96,15 @@ fn the_list_shows_each_outcome_in_its_word() {
 #[test]
 fn the_page_of_a_failure_says_why_and_where() {
     let html = page_of(&fixture::failed_story());
-    for part in ["Why it failed", "src/parse.rs", ":4:9", "test_assert", "1 of 42 tests failed", "rolled back", "Folded: 1m 15s idle"] {
+    for part in [
+        "Why it failed",
+        "src/parse.rs",
+        ":4:9",
+        "test_assert",
+        "1 of 42 tests failed",
+        "rolled back",
+        "Folded: 1m 15s idle",
+    ] {
         assert!(html.contains(part), "{part}");
     }
     assert!(!html.contains("/cancel\""), "a run that is over cannot be cancelled");

@@ -87,7 +87,10 @@ async fn what_happens_now_arrives_and_the_run_ends_its_stream() {
     while let Some(message) = of_run.next().await {
         words.push(message.event);
     }
-    assert_eq!((words.first().map(String::as_str), words.last().map(String::as_str)), (Some("run.cancel_requested"), Some("run.finished")));
+    assert_eq!(
+        (words.first().map(String::as_str), words.last().map(String::as_str)),
+        (Some("run.cancel_requested"), Some("run.finished"))
+    );
 }
 
 #[tokio::test]
@@ -103,13 +106,13 @@ async fn a_growing_log_is_followed_to_its_end() {
     let server = Server::new().await;
     let story = fixture::running_story();
     let leases = server.play(&story).await;
-    server.write_log(&story, "build#1", "one\n<two>\n");
+    server.write_log(&story, "build#1", &["one", "<two>"]);
     let path = format!("/runs/{}/log/live?work=build%231&from=1", story.run.id);
     let mut log = Open::of(&server, &path, None).await;
     let first = log.next().await.expect("lines");
     assert!(first.data.contains("id=\"L2\"") && first.data.contains("&lt;two&gt;"), "{}", first.data);
     assert_eq!(first.id.as_deref(), Some("3"), "resumes at the next line");
-    server.write_log(&story, "build#1", "one\n<two>\nthree\n");
+    server.write_log(&story, "build#1", &["one", "<two>", "three"]);
     assert!(log.next().await.expect("more").data.contains("three"));
     let (_, lease) = leases.into_iter().next().expect("the build is held");
     let report = mb_store::Report::Attempted(fixture::outcome(None, 5));

@@ -87,7 +87,8 @@ impl Server {
     }
 
     pub(crate) async fn get_as(&self, path: &str, accept: &str) -> Reply {
-        self.send(self.request(Method::GET, path).header("accept", accept).body(Body::empty()).expect("a request")).await
+        self.send(self.request(Method::GET, path).header("accept", accept).body(Body::empty()).expect("a request"))
+            .await
     }
 
     pub(crate) async fn post(&self, path: &str, json: &serde_json::Value) -> Reply {
@@ -103,7 +104,12 @@ impl Server {
     pub(crate) async fn play(&self, story: &Story) -> BTreeMap<Work, Lease> {
         let store = self.engine().store();
         let key = story.first.id.to_string();
-        let new = NewRun { run: story.first.clone(), idempotency_key: None, affinity: Some(key.clone()), actor: "test".into() };
+        let new = NewRun {
+            run: story.first.clone(),
+            idempotency_key: None,
+            affinity: Some(key.clone()),
+            actor: "test".into(),
+        };
         let mut leases: BTreeMap<Work, Lease> = BTreeMap::new();
         store.create_run(story.first.created_at, new).await.expect("created");
         for (at, event) in &story.script {
@@ -138,8 +144,9 @@ impl Server {
         leases
     }
 
-    /// Writes a log where the engine looks for it.
-    pub(crate) fn write_log(&self, story: &Story, work: &str, text: &str) {
+    /// Writes a log where the engine looks for it, in the form the runner writes.
+    pub(crate) fn write_log(&self, story: &Story, work: &str, lines: &[&str]) {
+        let text: String = lines.iter().map(|line| format!("o {line}\n")).collect();
         let path = self.engine().data().log(story.run.id, work);
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
         std::fs::write(path, text).expect("written");
