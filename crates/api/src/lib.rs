@@ -14,9 +14,9 @@ pub mod now;
 pub mod page;
 pub mod probe;
 pub mod problem;
-pub mod repair;
 pub mod run;
 pub mod sse;
+pub mod step;
 pub mod token;
 mod words;
 
@@ -28,6 +28,5 @@ pub use fleet::{Queue, Worker};
 pub use now::{Need, Now};
 pub use page::{LIMIT_DEFAULT, LIMIT_MAX, LogLine, LogPage, Page};
 pub use problem::Problem;
-pub use repair::Repair;
-pub use run::{Attempt, Created, Run, RunSummary, StartRun, Step};
+pub use run::{Attempt, Created, Repair, Run, RunSummary, StartRun, Step};
 pub use token::{NewToken, Token, TokenSecret};

@@ -14,7 +14,7 @@ use mb_store::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::workspace::Lent;
-use crate::{Engine, Output, logs, reports, workspace};
+use crate::{Engine, Output, logs, reports};
 
 /// Why a task could not do its work at all. Not a failure of the project: the task is given back or reported as
 /// not started.
@@ -112,7 +112,7 @@ impl<'a> Context<'a> {
     /// Fresh files with these patches; `part` tells several of one grant apart.
     pub(crate) async fn worktree(&self, part: u32, patches: &[Patch]) -> Result<Lent, TaskError> {
         let at = self.engine.data().worktree(self.run.id, self.work, self.fence, part);
-        let caches = workspace::caches(&self.run.workflow);
+        let caches = self.run.workflow.caches();
         let worktree = self.project.worktree(&self.snapshot, &at, patches, &caches).await?;
         Ok(self.engine.workspaces().lend(worktree))
     }

@@ -9,7 +9,6 @@ use mb_project::{ConfigErrors, Layers, Loaded};
 use mb_runner::{Project, ProjectError};
 use mb_store::{Created, NewRun, StoreError};
 
-use crate::workspace::caches;
 use crate::{DataDir, Engine};
 
 /// A wish for a run.
@@ -80,7 +79,7 @@ impl StartRun {
         workflow.repair.enabled &= self.repair;
         restrict(&mut workflow, &self.only)?;
         let project = Project::open(&root).await.map_err(StartError::Project)?;
-        let snapshot = project.snapshot(&data.snapshots(), &caches(&workflow)).await.map_err(StartError::Project)?;
+        let snapshot = project.snapshot(&data.snapshots(), &workflow.caches()).await.map_err(StartError::Project)?;
         let source = Source {
             root: project.root().to_string_lossy().into_owned(),
             commit: snapshot.base_commit.clone(),

@@ -1,7 +1,4 @@
-//! Streams live events to whoever listens.
-//!
-//! The id of each is its number in the stream; `Last-Event-ID` resumes after it.
-
+//! Live events of one run or of all: the id of each is its number in the stream, and `Last-Event-ID` resumes after it.
 #![allow(unused_qualifications, reason = "utoipa writes the paths of parameters out")]
 
 use axum::extract::State;
