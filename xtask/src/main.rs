@@ -1,8 +1,9 @@
-//! The repository's own rules and chores as code: `cargo xtask tidy`, `test`, `crash` and `ci`.
+//! The repository's own rules and chores as code: `cargo xtask tidy`, `test`, `ci`, `crash` and `bench`.
 //!
 //! Deliberately absent: anything a user of Meta-Builder needs. This is for people who change it, and it depends
 //! on none of its crates, so that it builds in seconds and works when they do not compile.
 
+mod bench;
 mod ci;
 mod crash;
 mod postgres;
@@ -50,6 +51,8 @@ enum Task {
         #[arg(long)]
         checks_only: bool,
     },
+    /// Measure start, overhead, memory and idle costs of the release binary
+    Bench(bench::BenchArgs),
 }
 
 fn main() -> ExitCode {
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Task::Test { runner_args } => test::run(&root, &runner_args),
         Task::Crash { kills, seed, postgres } => crash::run(&root, kills, seed, postgres.as_deref()),
         Task::Ci { checks_only } => ci::run(&root, checks_only),
+        Task::Bench(args) => bench::run(&root, &args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

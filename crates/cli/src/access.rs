@@ -36,7 +36,7 @@ impl Access {
     pub(crate) async fn open(global: &Global) -> Result<Access, Failure> {
         match &global.server {
             Some(url) => Ok(Access::Remote(Client::new(url, global.token.clone()).map_err(remote)?)),
-            None => Ok(Access::Local(local::engine(global, "none").await?)),
+            None => Ok(Access::Local(local::looking(global).await?)),
         }
     }
 
@@ -215,6 +215,7 @@ pub(crate) fn remote(error: ClientError) -> Failure {
             409 | 412 => Exit::Conflict,
             400 | 422 => Exit::Usage,
             503 => Exit::Unreachable,
+            504 => Exit::TimedOut,
             _ => Exit::Failed,
         },
     };

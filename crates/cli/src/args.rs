@@ -19,12 +19,12 @@ Topics: mb help exit-codes";
 
 /// Runs your builds durably, repairs the ones that fail inside a budget, and asks before anything irreversible.
 #[derive(Debug, Parser)]
-#[command(name = "mb", version, after_help = AFTER, disable_help_subcommand = true, arg_required_else_help = true)]
+#[command(name = "mb", version, after_help = AFTER, disable_help_subcommand = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: Option<Command>,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -57,6 +57,12 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Start server, workers and console in one process
     Up(UpArgs),
+    /// Print a new one-time login link for the console
+    Open {
+        /// Where the server answers
+        #[arg(long, default_value = "http://127.0.0.1:8000", value_name = "URL")]
+        base: String,
+    },
     /// Run a project or a command durably and repair what fails; look at runs
     Run(RunArgs),
     /// Write a commented meta-builder.toml for this repository
@@ -128,14 +134,14 @@ pub(crate) struct UpArgs {
 }
 
 /// How commands are executed.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(crate) struct WorkArgs {
     /// Tasks at once [default: the number of processors]
     #[arg(long, env = "MB_SLOTS", value_name = "N")]
     pub(crate) slots: Option<usize>,
-    /// Sandbox for commands: auto (the best this host offers), bubblewrap, landlock, none
-    #[arg(long, env = "MB_SANDBOX", default_value = "auto", value_name = "LEVEL")]
-    pub(crate) sandbox: String,
+    /// Sandbox for commands: auto (the best this host offers), bubblewrap, landlock, none [default: auto]
+    #[arg(long, env = "MB_SANDBOX", value_name = "LEVEL")]
+    pub(crate) sandbox: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -221,7 +227,6 @@ pub(crate) enum RunCommand {
         /// Run id; the last run when left out
         run: Option<String>,
         /// Step, or task (test#2, test!1) [default: the first failed step, else the last]
-        #[arg(long)]
         task: Option<String>,
         /// First line
         #[arg(long, default_value_t = 1)]
@@ -343,7 +348,7 @@ mod tests {
     #[test]
     fn a_command_after_two_dashes_is_left_alone() {
         let cli = Cli::parse_from(["mb", "run", "--no-repair", "--", "sh", "-c", "exit 3", "--json"]);
-        let Command::Run(run) = cli.command else { panic!("a run") };
+        let Some(Command::Run(run)) = cli.command else { panic!("a run") };
         assert_eq!(run.start.argv, ["sh", "-c", "exit 3", "--json"]);
         assert!(!cli.global.json);
     }

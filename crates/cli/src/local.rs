@@ -8,7 +8,7 @@ use mb_engine::{DataDir, Engine, Env};
 use mb_runner::{Sandbox, SandboxLevel};
 use mb_store::{SchemaState, Store, StoreOptions, StoreUrl};
 
-use crate::args::Global;
+use crate::args::{Global, WorkArgs};
 use crate::exit::{Exit, Failure};
 use crate::settings;
 
@@ -59,43 +59,36 @@ pub(crate) async fn open(global: &Global) -> Result<(DataDir, Store, Env), Failu
     Ok((data, store, env))
 }
 
-/// The engine over all that.
-pub(crate) async fn engine(global: &Global, sandbox: &str) -> Result<Engine, Failure> {
+/// The engine over all that, with the sandbox and slots that were asked for or set.
+pub(crate) async fn engine(global: &Global, work: &WorkArgs) -> Result<Engine, Failure> {
     let (data, store, env) = open(global).await?;
-    let sandbox = sandbox_of(sandbox)?;
+    let file = settings::load(global, data.root())?;
+    let sandbox = sandbox_of(work.sandbox.as_deref().or(file.sandbox.as_deref()).unwrap_or("auto"))?;
     Ok(Engine::new(env, store, data, sandbox))
+}
+
+/// An engine that only looks: no command is run with it.
+pub(crate) async fn looking(global: &Global) -> Result<Engine, Failure> {
+    let (data, store, env) = open(global).await?;
+    Ok(Engine::new(env, store, data, sandbox_of("none")?))
 }
 
 /// The sandbox by its word; `auto` is the best this host offers and never none.
 fn sandbox_of(word: &str) -> Result<Sandbox, Failure> {
-    let unavailable = |error| {
-        Failure::new(
-            Exit::Refused,
-            anyhow::Error::new(error).context(format!("the sandbox {word:?} cannot be used here")),
-        )
-        .mend("apt-get install bubblewrap, or accept no sandbox with --sandbox none")
-    };
-    match word {
-        // Detecting never gives up the walls silently: it finds at least Landlock, or says what is missing.
-        "auto" => match Sandbox::detect() {
-            sandbox if sandbox.level() == SandboxLevel::None => {
-                let why = sandbox.report().notes.join("; ");
-                let error = anyhow::anyhow!("this host offers no sandbox: {why}");
-                Err(Failure::new(Exit::Refused, error)
-                    .mend("apt-get install bubblewrap, or accept no sandbox with --sandbox none"))
-            }
-            sandbox => Ok(sandbox),
-        },
-        other => {
-            let level = SandboxLevel::from_word(other).ok_or_else(|| {
-                Failure::new(
-                    Exit::Usage,
-                    anyhow::anyhow!("{other:?} is not a sandbox: auto, bubblewrap, landlock or none"),
-                )
-            })?;
-            Sandbox::with_level(level).map_err(unavailable)
+    let mend = "apt-get install bubblewrap, or accept no sandbox with --sandbox none";
+    if word == "auto" {
+        let sandbox = Sandbox::detect();
+        let report = sandbox.report();
+        if report.level == SandboxLevel::Bubblewrap || report.landlock_abi > 0 {
+            return Ok(sandbox);
         }
+        let error = anyhow::anyhow!("this host offers no sandbox: {}", report.notes.join("; "));
+        return Err(Failure::new(Exit::Refused, error).mend(mend));
     }
+    let level = SandboxLevel::from_word(word).ok_or_else(|| {
+        Failure::new(Exit::Usage, anyhow::anyhow!("{word:?} is not a sandbox: auto, bubblewrap, landlock or none"))
+    })?;
+    Sandbox::with_level(level).map_err(|error| Failure::new(Exit::Refused, error).mend(mend))
 }
 
 /// Slots for commands: what was asked for, else one per processor.

@@ -95,7 +95,9 @@ fn chain(error: &anyhow::Error) -> String {
 
 async fn dispatch(cli: Cli, term: Term) -> Result<Exit, Failure> {
     let global = &cli.global;
-    match cli.command {
+    let Some(command) = cli.command else { return help(&[]) };
+    match command {
+        Command::Open { base } => open(global, &base).await,
         Command::Up(args) => commands::up::run(global, args, term).await,
         Command::Run(args) => run(global, args, term).await,
         Command::Init(args) => commands::init::run(global, &args),
@@ -128,6 +130,11 @@ async fn run(global: &Global, args: RunArgs, term: Term) -> Result<Exit, Failure
         Some(RunCommand::Show { run, markdown }) => commands::runs::show(global, run.as_deref(), markdown, term).await,
         Some(RunCommand::Timeline { run }) => commands::runs::timeline(global, run.as_deref(), term).await,
         Some(RunCommand::Logs { run, task, from, tail }) => {
+            // `mb run logs test` means the newest run: no step's task can be mistaken for a run's id.
+            let (run, task) = match (run, task) {
+                (Some(word), None) if !word.starts_with("run_") => (None, Some(word)),
+                given => given,
+            };
             commands::runs::logs(global, run.as_deref(), task.as_deref(), from, tail).await
         }
         Some(RunCommand::Diff { run }) => commands::runs::diff(global, run.as_deref()).await,
@@ -136,6 +143,13 @@ async fn run(global: &Global, args: RunArgs, term: Term) -> Result<Exit, Failure
         Some(RunCommand::Resume { run, work }) => commands::run::resume(global, run.as_deref(), &work, term).await,
         Some(RunCommand::Apply { run }) => commands::run::apply(global, run.as_deref()).await,
     }
+}
+
+async fn open(global: &Global, base: &str) -> Result<Exit, Failure> {
+    let engine = local::looking(global).await?;
+    let link = mb_server::login::link(&engine).await?;
+    println!("{}/welcome?t={link}", base.trim_end_matches('/'));
+    Ok(Exit::Ok)
 }
 
 async fn migrate(global: &Global) -> Result<Exit, Failure> {
@@ -183,6 +197,6 @@ fn help(topic: &[String]) -> Result<Exit, Failure> {
             Failure::new(Exit::Usage, anyhow::anyhow!("there is no command or topic {word:?}")).mend("mb help")
         })?;
     }
-    print!("{}", target.render_long_help().ansi());
+    anstream::print!("{}", target.render_long_help().ansi());
     Ok(Exit::Ok)
 }

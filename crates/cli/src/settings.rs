@@ -124,9 +124,5 @@ pub(crate) fn under(up: &mut UpArgs, file: Settings) {
     up.admin_token_file = up.admin_token_file.take().or(file.admin_token_file);
     up.allow_public |= file.allow_public.unwrap_or(false);
     up.work.slots = up.work.slots.or(file.slots);
-    if up.work.sandbox == "auto"
-        && let Some(sandbox) = file.sandbox
-    {
-        up.work.sandbox = sandbox;
-    }
+    up.work.sandbox = up.work.sandbox.take().or(file.sandbox);
 }

@@ -324,7 +324,8 @@ fn headline(run: &Run, steps: &[StepReport]) -> String {
         Some(RunOutcome::Passed) => format!("{all} passed"),
         Some(RunOutcome::Repaired) => {
             let n = count(run.tree(), "change");
-            format!("{all} pass with {n}, verified; {}", run.spend.cost_microusd)
+            let pass = if steps.len() == 1 { "passes" } else { "pass" };
+            format!("{all} {pass} with {n}, verified; {}", run.spend.cost_microusd)
         }
         Some(RunOutcome::Canceled) => run.cancel.clone().unwrap_or_default(),
         Some(RunOutcome::Failed | RunOutcome::BudgetExceeded) => failed.first().map_or(String::new(), |step| {

@@ -6,13 +6,14 @@ use std::time::Duration;
 use mb_core::failure::{Failure, TestCounts};
 use mb_core::run::Run;
 use mb_core::task::{Fence, Work};
+use mb_core::time::Timestamp;
 use mb_core::workflow::StepSpec;
 use mb_repair::Command;
 use mb_runner::{Job, LogSink, Outcome, Patch, Project, ProjectError, Redactor, Snapshot, Worktree};
 use mb_store::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Engine, Output, logs, workspace};
+use crate::{Engine, Output, logs, reports};
 
 /// Why a task could not do its work at all. Not a failure of the project: the task is given back or reported as
 /// not started.
@@ -103,7 +104,7 @@ impl<'a> Context<'a> {
     /// Fresh files with these patches; `part` tells several of one grant apart.
     pub(crate) async fn worktree(&self, part: u32, patches: &[Patch]) -> Result<Worktree, TaskError> {
         let at = self.engine.data().worktree(self.run.id, self.work, self.fence, part);
-        let caches = workspace::caches(&self.run.workflow);
+        let caches = self.run.workflow.caches();
         Ok(self.project.worktree(&self.snapshot, &at, patches, &caches).await?)
     }
 
@@ -146,13 +147,14 @@ impl<'a> Context<'a> {
     pub(crate) async fn check(&self, spec: &StepSpec, worktree: &Worktree) -> Result<Checked, TaskError> {
         let command = Command { argv: spec.command.argv(), dir: spec.dir.clone(), network: spec.network };
         let from_line = self.lines().await + 1;
+        let began = self.engine.env().now();
         let outcome = self.command(spec, &command, worktree).await?;
         let text = self.text(from_line).await;
         if outcome.exit.success() {
             let tests = mb_repair::test_counts(&text);
             return Ok(Checked { outcome, failure: None, tests });
         }
-        let failure = self.classify(spec, &outcome, text, worktree).await?;
+        let failure = self.classify(spec, &outcome, text, worktree, began).await?;
         Ok(Checked { tests: failure.tests, failure: Some(failure), outcome })
     }
 
@@ -162,19 +164,22 @@ impl<'a> Context<'a> {
         outcome: &Outcome,
         text: String,
         worktree: &Worktree,
+        began: Timestamp,
     ) -> Result<Failure, TaskError> {
         let stdout = String::from_utf8_lossy(&outcome.stdout.bytes).into_owned();
         let roots = [self.run.source.root.clone(), worktree.path().to_string_lossy().into_owned()];
+        let root = worktree.path().to_owned();
         let (spec, exit, detail) = (spec.clone(), outcome.exit, outcome.detail.clone());
         // Reading up to 8 MiB of log is work for a thread of its own.
         let classified = tokio::task::spawn_blocking(move || {
             let roots: Vec<&str> = roots.iter().map(String::as_str).collect();
+            let files = reports::collect(&root, began);
             mb_repair::classify(&mb_repair::Observed {
                 step: &spec,
                 exit,
                 stdout: &stdout,
                 log: &text,
-                files: &[],
+                files: &files,
                 detail: detail.as_deref(),
                 roots: &roots,
             })

@@ -63,8 +63,7 @@ pub(crate) fn text(path: &Path, from: u64) -> String {
     const HALF: usize = 4 << 20;
     let (mut head, mut tail, mut tail_bytes) = (String::new(), VecDeque::new(), 0);
     let mut next = from;
-    loop {
-        let Ok(page) = read(path, next, LINES_MAX) else { break };
+    while let Ok(page) = read(path, next, LINES_MAX) {
         for line in page.lines {
             if head.len() < HALF && tail.is_empty() {
                 head.push_str(&line.text);

@@ -69,7 +69,8 @@ impl Engine {
         workflow.repair.enabled &= ask.repair;
         restrict(&mut workflow, &ask.only)?;
         let project = Project::open(&root).await.map_err(StartError::Project)?;
-        let snapshot = project.snapshot(&self.data().snapshots()).await.map_err(StartError::Project)?;
+        let snapshot =
+            project.snapshot(&self.data().snapshots(), &workflow.caches()).await.map_err(StartError::Project)?;
         let source = Source {
             root: project.root().to_string_lossy().into_owned(),
             commit: snapshot.base_commit.clone(),

@@ -325,9 +325,11 @@ fn log_finished(engine: &Engine, claimed: &Claimed, finished: &Finished) {
             engine.workspaces().forget(run.id, before);
         }
         Finished::StaleFence => {
-            tracing::warn!(task = %claimed.lease.key, "its report came too late and changed nothing")
+            tracing::warn!(task = %claimed.lease.key, "its report came too late and changed nothing");
         }
-        Finished::Refused(why) => tracing::warn!(task = %claimed.lease.key, %why, "its report was refused"),
+        Finished::Refused(why) => {
+            tracing::warn!(task = %claimed.lease.key, %why, "its report was refused");
+        }
     }
 }
 

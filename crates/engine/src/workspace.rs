@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mb_core::id::RunId;
-use mb_core::workflow::{StepSpec, Workflow};
+use mb_core::workflow::StepSpec;
 use mb_runner::Worktree;
 use tokio::sync::OwnedMutexGuard;
 
@@ -53,45 +53,6 @@ impl Workspaces {
     }
 }
 
-/// The name of a step's group: the first step, in the order of the workflow, that it is connected to by needs.
-pub(crate) fn group(workflow: &Workflow, step: &str) -> String {
-    let mut group: BTreeSet<&str> = BTreeSet::from([step]);
-    // Each pass adds at least one step or is the last.
-    for _ in 0..workflow.steps.len() {
-        let before = group.len();
-        for spec in &workflow.steps {
-            let connected =
-                group.contains(spec.name.as_str()) || spec.needs.iter().any(|need| group.contains(need.as_str()));
-            if connected {
-                group.insert(&spec.name);
-                group.extend(spec.needs.iter().map(String::as_str));
-            }
-        }
-        if group.len() == before {
-            break;
-        }
-    }
-    let first = workflow.steps.iter().find(|spec| group.contains(spec.name.as_str()));
-    first.map_or_else(|| step.to_owned(), |spec| spec.name.clone())
-}
-
-/// Every step that `step` needs, directly or not, in the order of the workflow.
-pub(crate) fn needs<'a>(workflow: &'a Workflow, step: &StepSpec) -> Vec<&'a StepSpec> {
-    let mut wanted: BTreeSet<&str> = step.needs.iter().map(String::as_str).collect();
-    // Steps come after what they need, so one walk backwards finds everything.
-    for spec in workflow.steps.iter().rev() {
-        if wanted.contains(spec.name.as_str()) {
-            wanted.extend(spec.needs.iter().map(String::as_str));
-        }
-    }
-    workflow.steps.iter().filter(|spec| wanted.contains(spec.name.as_str())).collect()
-}
-
-/// All folders that any step of the workflow wants carried: connected steps see the same files.
-pub(crate) fn caches(workflow: &Workflow) -> BTreeSet<String> {
-    workflow.steps.iter().flat_map(|spec| spec.caches.iter().cloned()).collect()
-}
-
 /// Runs the needs of a step that have not run in this worktree. The first that fails is the answer.
 pub(crate) async fn prepare(
     context: &Context<'_>,
@@ -99,7 +60,7 @@ pub(crate) async fn prepare(
     worktree: &Worktree,
     done: &mut BTreeSet<String>,
 ) -> Result<Option<(String, Checked)>, TaskError> {
-    for need in needs(&context.run.workflow, spec) {
+    for need in context.run.workflow.needs_of(spec) {
         if done.contains(&need.name) {
             continue;
         }

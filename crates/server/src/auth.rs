@@ -47,6 +47,7 @@ pub fn hash(secret: &str) -> [u8; 32] {
 macro_rules! rights {
     ($($(#[$doc:meta])* $name:ident = $scope:ident;)*) => {$(
         $(#[$doc])*
+        #[allow(dead_code, reason = "some routes need the right and not the person")]
         pub(crate) struct $name(pub(crate) Principal);
 
         impl FromRequestParts<AppState> for $name {

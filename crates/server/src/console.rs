@@ -198,7 +198,7 @@ fn interesting(run: &CoreRun) -> Option<String> {
     };
     let running = attempts().find(|(_, a)| matches!(a.state, AttemptState::Running { .. }));
     let failed = || attempts().find(|(_, a)| a.outcome().is_some_and(|o| !o.success()));
-    let last = || attempts().filter(|(_, a)| a.outcome().is_some()).last();
+    let last = || attempts().rfind(|(_, a)| a.outcome().is_some());
     running.or_else(failed).or_else(last).map(name)
 }
 

@@ -13,7 +13,7 @@ use crate::live::Hub;
 use crate::metrics::HttpMetrics;
 
 /// Streams (of events and logs) that may be open at once.
-pub const STREAMS_MAX: usize = 512;
+const STREAMS_MAX: usize = 512;
 
 /// What an operator may set.
 #[derive(Debug, Clone, Default)]

@@ -96,7 +96,12 @@ pub(crate) async fn events(
         (None, Some(_)) => 0,
         (None, None) => state.store().last_seq().await?,
     };
-    let feed = Feed { state: state.clone(), tenant, run, last: after };
+    // Asked after the watch began: a run that is not over yet will be seen to end.
+    let is_over = match run {
+        Some(id) => state.store().run(tenant, id).await?.is_none_or(|run| run.state.outcome().is_some()),
+        None => false,
+    };
+    let feed = Feed { state: state.clone(), tenant, run, last: after, is_over };
     start(state, move |out| feed.run(out, live))
 }
 
@@ -105,11 +110,13 @@ struct Feed {
     tenant: TenantId,
     run: Option<RunId>,
     last: i64,
+    /// Whether nothing can come after what is stored.
+    is_over: bool,
 }
 
 impl Feed {
     async fn run(mut self, out: Out, mut live: Receiver<Arc<CoreEvent>>) -> Result<(), Gone> {
-        if self.catch_up(&out).await? {
+        if self.catch_up(&out).await? || self.is_over {
             return Ok(());
         }
         loop {

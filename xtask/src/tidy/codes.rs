@@ -12,7 +12,7 @@ const PAGES: &str = "docs/errors/";
 /// The headings of a page, in this order.
 const HEADINGS: &[&str] = &["## Meaning", "## Likely causes", "## First actions"];
 /// Names of files and folders that hold tables of codes.
-const TABLES: &[&str] = &["error", "errors", "problem", "problems", "codes"];
+const TABLES: &[&str] = &["error", "errors", "problem", "problems", "code", "codes"];
 
 /// Every code has a page, every page has a code, and each page has its headings.
 pub(super) fn pages(tree: &Tree) -> Vec<Problem> {

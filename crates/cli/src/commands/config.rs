@@ -42,7 +42,8 @@ fn explain(global: &Global, dir: &Path, key: Option<&str>) -> Result<Exit, Failu
 }
 
 fn check(dir: &Path) -> Result<Exit, Failure> {
-    let loaded = mb_project::load(&folder(dir)?).map_err(|e| Failure::new(Exit::Usage, e))?;
+    let layers = mb_project::Layers { env: std::env::vars().collect(), flags: Vec::new() };
+    let loaded = mb_project::load_with(&folder(dir)?, &layers).map_err(|e| Failure::new(Exit::Usage, e))?;
     let from = match &loaded.source {
         mb_project::ConfigSource::File(path) => path.display().to_string(),
         mb_project::ConfigSource::Detected => "detected; there is no meta-builder.toml".to_owned(),

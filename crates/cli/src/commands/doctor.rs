@@ -1,8 +1,9 @@
 //! `mb doctor`: silent when all is well; otherwise one line per problem with the command that mends it.
 
-use mb_core::probe::{ProbeStatus, Readiness};
+use mb_core::probe::{ProbeResult, ProbeStatus, Readiness};
+use mb_engine::Engine;
 
-use crate::args::Global;
+use crate::args::{Global, WorkArgs};
 use crate::exit::{Exit, Failure};
 use crate::local;
 use crate::term::Term;
@@ -23,20 +24,12 @@ pub(crate) async fn run(global: &Global, term: Term) -> Result<Exit, Failure> {
         "apt-get install bubblewrap",
         "without it, commands run in the weaker Landlock sandbox",
     );
-    if let Err(failure) = local::engine(global, "auto").await {
-        let mend = failure.mend.clone().unwrap_or_default();
-        findings.push(Finding { status: ProbeStatus::Fail, what: format!("{:#}", failure.error), mend });
-    } else {
-        let engine = local::engine(global, "auto").await?;
-        let report = engine.probe().await;
-        // No worker runs while only the doctor does: that is no finding here.
-        for probe in report.probes.into_iter().filter(|p| p.status != ProbeStatus::Ok && p.name != "workers") {
-            findings.push(Finding {
-                status: probe.status,
-                what: format!("{}: {}", probe.name, probe.reason),
-                mend: String::new(),
-            });
+    match local::engine(global, &WorkArgs::default()).await {
+        Err(failure) => {
+            let mend = failure.mend.unwrap_or_default();
+            findings.push(Finding { status: ProbeStatus::Fail, what: format!("{:#}", failure.error), mend });
         }
+        Ok(engine) => findings.extend(probes(&engine).await),
     }
     let state = if findings.iter().any(|f| f.status == ProbeStatus::Fail) {
         Readiness::NotReady
@@ -66,6 +59,16 @@ pub(crate) async fn run(global: &Global, term: Term) -> Result<Exit, Failure> {
         Readiness::Degraded => Exit::Degraded,
         Readiness::NotReady => Exit::Failed,
     })
+}
+
+/// What the probes find. No worker runs while only the doctor does: that is no finding here.
+async fn probes(engine: &Engine) -> Vec<Finding> {
+    let bad = |p: &ProbeResult| p.status != ProbeStatus::Ok && p.name != "workers";
+    let report = engine.probe().await;
+    let found = report.probes.into_iter().filter(bad);
+    found
+        .map(|p| Finding { status: p.status, what: format!("{}: {}", p.name, p.reason), mend: String::new() })
+        .collect()
 }
 
 fn tool(findings: &mut Vec<Finding>, name: &str, mend: &str, why: &str) {

@@ -38,7 +38,7 @@ pub(crate) async fn start(global: &Global, args: &StartArgs, term: Term) -> Resu
     if global.server.is_some() {
         return start_remote(global, args, term).await;
     }
-    let engine = local::engine(global, &args.work.sandbox).await?;
+    let engine = local::engine(global, &args.work).await?;
     let root = args.dir.canonicalize().with_context(|| format!("the folder {} cannot be used", args.dir.display()));
     let root = root.map_err(|e| Failure::new(Exit::Usage, e))?;
     let affinity = affinity(&engine);
@@ -99,7 +99,7 @@ async fn start_remote(global: &Global, args: &StartArgs, term: Term) -> Result<E
 
 /// Goes on with a run whose process is gone.
 pub(crate) async fn resume(global: &Global, named: Option<&str>, work: &WorkArgs, term: Term) -> Result<Exit, Failure> {
-    let engine = local::engine(global, &work.sandbox).await?;
+    let engine = local::engine(global, work).await?;
     let id = match named {
         Some(text) => text.parse::<RunId>().map_err(|e| Failure::new(Exit::Usage, e))?,
         None => unfinished(&engine).await?,
@@ -244,7 +244,7 @@ async fn finish(global: &Global, engine: &Engine, run: &Run, apply: bool, term: 
 
 /// `mb run apply`: brings a finished run's repairs into the project's own files.
 pub(crate) async fn apply(global: &Global, named: Option<&str>) -> Result<Exit, Failure> {
-    let engine = local::engine(global, "none").await?;
+    let engine = local::looking(global).await?;
     let id = Access::Local(engine.clone()).pick(named).await?;
     let run = stored(&engine, id).await?;
     if run.state.outcome() != Some(RunOutcome::Repaired) {

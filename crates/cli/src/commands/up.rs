@@ -39,7 +39,7 @@ pub(crate) async fn run(global: &Global, mut args: UpArgs, term: Term) -> Result
     let data = local::data_dir(global)?;
     settings::under(&mut args, settings::load(global, &data)?);
     refuse_public(&args)?;
-    let engine = local::engine(global, &args.work.sandbox).await?;
+    let engine = local::engine(global, &args.work).await?;
     let _alone = take_node(&engine).await?;
     let listeners = bind(&args.listen).await?;
     let ops = match args.ops_listen {

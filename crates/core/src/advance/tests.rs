@@ -7,10 +7,12 @@ use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
 use super::*;
+use crate::attempt::AttemptState;
 use crate::budget::{Budget, MicroUsd};
 use crate::failure::{ExitCause, Failure, FailureKind, Fingerprint, Hint, Signal};
 use crate::id::{RunId, TenantId};
-use crate::run::Source;
+use crate::repair::{PatchRef, Verdict};
+use crate::run::{RunOutcome, Source, Step, StepOutcome, StepState, StopReason};
 use crate::workflow::{CommandLine, Fixer, Limits, Network, RepairPolicy, StageKind, StepSpec, Workflow};
 
 const WORKER: WorkerId = WorkerId::from_bytes([7; 16]);

@@ -151,3 +151,25 @@ async fn another_process_goes_on_where_the_first_one_died() {
     assert_eq!(run.steps[0].attempts.len(), 1, "the lost attempt is the same attempt");
     assert_eq!(run.steps[0].attempts[0].losses, 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_file_decides_before_the_words_of_the_log() {
+    let config = r#"
+version = 1
+[steps.test]
+stage = "test"
+run = """
+echo 'connection refused, or so it says'
+cat > junit.xml <<END
+<testsuite tests="2" failures="1"><testcase classname="sums" name="adds"><failure message="expected 4, got 5"/></testcase><testcase classname="sums" name="subtracts"/></testsuite>
+END
+exit 1
+"""
+"#;
+    let world = World::new(&[("meta-builder.toml", config)], true).await;
+    let run = world.run().await;
+    let failure = run.steps[0].failure().expect("it failed");
+    assert_eq!(failure.kind, mb_core::failure::FailureKind::TestAssert);
+    assert_eq!(failure.signal, mb_core::failure::Signal::MachineOutput);
+    assert!(failure.summary.contains("adds"), "{}", failure.summary);
+}

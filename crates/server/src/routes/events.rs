@@ -1,4 +1,8 @@
-//! Live events. The id of each is its number in the stream; `Last-Event-ID` resumes after it.
+//! Streams live events to whoever listens.
+//!
+//! The id of each is its number in the stream; `Last-Event-ID` resumes after it.
+
+#![allow(unused_qualifications, reason = "utoipa writes the paths of parameters out")]
 
 use axum::extract::State;
 use axum::http::HeaderMap;

@@ -2,7 +2,8 @@
 
 use axum::Json;
 use axum::extract::State;
-use mb_api::run::{Repair, Step};
+use mb_api::repair::Repair;
+use mb_api::run::Step;
 use mb_api::{Event, Problem, Run};
 use mb_core::id::RunId;
 use serde::Serialize;

@@ -1,4 +1,5 @@
 //! Runs: start, list, look at, stop.
+#![allow(unused_qualifications, reason = "utoipa writes the paths of parameters out")]
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

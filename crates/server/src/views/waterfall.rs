@@ -3,7 +3,8 @@
 //! Lengths are SVG attributes in percent, so the page needs no inline style and no script to draw it.
 
 use maud::{Markup, html};
-use mb_api::run::{Attempt, Repair, Run, Step};
+use mb_api::repair::Repair;
+use mb_api::run::{Attempt, Run, Step};
 use mb_core::time::Timestamp;
 
 use super::status::Status;

@@ -34,6 +34,10 @@ pub(crate) struct Story {
     pub(crate) events: Vec<Event>,
     /// Now.
     pub(crate) now: Timestamp,
+    /// The run as it was asked for.
+    pub(crate) first: Run,
+    /// What happened to it, and when.
+    pub(crate) script: Vec<(Timestamp, RunEvent)>,
     queue: VecDeque<Work>,
 }
 
@@ -113,7 +117,8 @@ pub(crate) fn failure(kind: FailureKind, summary: &str) -> Failure {
     }
 }
 
-fn outcome(failure: Option<Failure>, duration_ms: u64) -> AttemptOutcome {
+/// How an attempt ended.
+pub(crate) fn outcome(failure: Option<Failure>, duration_ms: u64) -> AttemptOutcome {
     AttemptOutcome {
         exit: failure.as_ref().map_or(ExitCause::Code { code: 0 }, |f| f.exit),
         duration_ms,
@@ -174,12 +179,14 @@ impl Story {
         id[..2].copy_from_slice(&[1, n]);
         let now = START + Duration::from_secs(u64::from(n) * 400);
         let run = Run::new(now, RunId::from_bytes(id), TenantId::DEFAULT, workflow, source);
-        let mut story = Story { run, events: Vec::new(), now, queue: VecDeque::new() };
+        let mut story =
+            Story { first: run.clone(), run, events: Vec::new(), now, script: Vec::new(), queue: VecDeque::new() };
         story.apply(RunEvent::Created);
         story
     }
 
     fn apply(&mut self, event: RunEvent) {
+        self.script.push((self.now, event.clone()));
         let advance = apply(self.now, self.run.clone(), event).expect("the event fits");
         self.run = advance.next;
         for effect in advance.effects {
@@ -220,6 +227,17 @@ impl Story {
         let outcome = repaired(&step, verdict, ms);
         self.apply(RunEvent::Repaired { step, number, outcome });
         self
+    }
+
+    /// Whatever else the ladder tries on a step has nothing to propose.
+    pub(crate) fn exhaust(mut self, step: &str) -> Story {
+        for _ in 0..20 {
+            if !self.queue.iter().any(|work| matches!(work, Work::Repair { step: of, .. } if of == step)) {
+                return self;
+            }
+            self = self.repair(step, 300, Verdict::NoCandidate { why: "nothing fits".into() });
+        }
+        panic!("the ladder has no end")
     }
 
     /// Nothing happens for a while.
@@ -276,6 +294,7 @@ pub(crate) fn failed_story() -> Story {
             4_000,
             Verdict::Rejected { step: "test".into(), why: "parse::tests::minutes still fails".into() },
         )
+        .exhaust("test")
 }
 
 /// A test that passed on a re-run.

@@ -1,0 +1,9 @@
+//! The server as a service: requests in, answers out, over a real store, without sockets.
+
+mod access;
+mod answers;
+mod fixture;
+mod getting_in;
+mod pages;
+mod streams;
+mod support;
