@@ -33,7 +33,12 @@ pub(crate) async fn open(global: &Global) -> Result<(DataDir, Store, Env), Failu
     let data = DataDir::open(&data_dir(global)?).map_err(|e| Failure::new(Exit::Usage, e))?;
     let settings = settings::load(global, data.root())?;
     let url = match global.store.as_deref().or(settings.store.as_deref()) {
-        Some(text) => StoreUrl::from_str(text).map_err(|e| Failure::new(Exit::Usage, e))?,
+        Some(text) => StoreUrl::from_str(text).map_err(|e| {
+            // The address itself may hold a password.
+            let error =
+                anyhow::Error::new(e).context("the store (--store, MB_STORE or the settings file) cannot be used");
+            Failure::new(Exit::Usage, error).mend("leave it out to use a SQLite file in the data folder")
+        })?,
         None => StoreUrl::Sqlite(data.database()),
     };
     let store = Store::open(&url, StoreOptions::default()).await.map_err(|e| {

@@ -148,7 +148,11 @@ fn layers(args: &StartArgs) -> Layers {
 
 fn refused(error: StartError) -> Failure {
     match error {
-        StartError::Config(errors) => Failure::new(Exit::Usage, errors).mend("mb config check"),
+        StartError::Config(errors) => {
+            let nothing = errors.0.iter().any(|error| matches!(error.problem, mb_project::Problem::NothingFound));
+            let mend = if nothing { "mb run -- CMD, or mb init and add a step" } else { "mb config check" };
+            Failure::new(Exit::Usage, errors).mend(mend)
+        }
         error @ StartError::NoSuchStep { .. } => Failure::new(Exit::Usage, error),
         error @ StartError::Project(_) => Failure::new(Exit::Usage, error),
         error @ StartError::Store(_) => Failure::new(Exit::Unreachable, error).mend("mb doctor"),
