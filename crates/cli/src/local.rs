@@ -1,6 +1,6 @@
 //! The embedded engine: data folder, store and sandbox of this machine, opened for one command.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 
 use anyhow::Context as _;
@@ -72,9 +72,10 @@ pub(crate) struct Probing(tokio::task::JoinHandle<Result<Sandbox, Failure>>);
 impl Probing {
     /// Begins to look for the sandbox that was asked for or set.
     pub(crate) fn start(global: &Global, work: &WorkArgs) -> Result<Probing, Failure> {
-        let file = settings::load(global, &data_dir(global)?)?;
+        let root = data_dir(global)?;
+        let file = settings::load(global, &root)?;
         let word = work.sandbox.clone().or(file.sandbox).unwrap_or_else(|| "auto".to_owned());
-        Ok(Probing(tokio::task::spawn_blocking(move || sandbox_of(&word))))
+        Ok(Probing(tokio::task::spawn_blocking(move || sandbox_of(&word, &root))))
     }
 
     /// What was found.
@@ -86,14 +87,15 @@ impl Probing {
 /// An engine that only looks: no command is run with it.
 pub(crate) async fn looking(global: &Global) -> Result<Engine, Failure> {
     let (data, store, env) = open(global).await?;
-    Ok(Engine::new(env, store, data, sandbox_of("none")?))
+    let sandbox = sandbox_of("none", data.root())?;
+    Ok(Engine::new(env, store, data, sandbox))
 }
 
 /// The sandbox by its word; `auto` is the best this host offers and never none.
-fn sandbox_of(word: &str) -> Result<Sandbox, Failure> {
+fn sandbox_of(word: &str, data: &Path) -> Result<Sandbox, Failure> {
     let mend = "apt-get install bubblewrap, or accept no sandbox with --sandbox none";
     if word == "auto" {
-        let sandbox = Sandbox::detect();
+        let sandbox = Sandbox::detect_in(data);
         let report = sandbox.report();
         if report.level == SandboxLevel::Bubblewrap || report.landlock_abi > 0 {
             return Ok(sandbox);

@@ -90,7 +90,9 @@ fn json_over_the_data_folder() {
     let world = repaired();
     let report = world.mb(&["run", "--json"]).expect(0).json();
     let id = report["run"].as_str().unwrap();
-    check_shape(&world.mb(&["run", "ls", "--json"]).expect(0).json(), expect![[r#"
+    check_shape(
+        &world.mb(&["run", "ls", "--json"]).expect(0).json(),
+        expect![[r#"
 
         items: list of
           attempts: number
@@ -119,8 +121,11 @@ fn json_over_the_data_folder() {
           steps_total: number
           summary: null
           workflow: text
-        next: null"#]]);
-    check_shape(&world.mb(&["run", "show", id, "--json"]).expect(0).json(), expect![[r#"
+        next: null"#]],
+    );
+    check_shape(
+        &world.mb(&["run", "show", id, "--json"]).expect(0).json(),
+        expect![[r#"
 
         report: 
           budget: 
@@ -306,7 +311,8 @@ fn json_over_the_data_folder() {
           steps_total: number
           summary: null
           waiting: null
-          workflow: text"#]]);
+          workflow: text"#]],
+    );
     let events = world.mb(&["run", "timeline", id, "--json"]).expect(0).json();
     let words: Vec<&str> = events.as_array().unwrap().iter().map(|e| e["event"].as_str().unwrap()).collect();
     expect![[r#"
@@ -325,8 +331,11 @@ fn json_over_the_data_folder() {
         step.attempted
         step.succeeded
         run.published
-        run.finished"#]].assert_eq(&words.join("\n"));
-    check_shape(&events[0], expect![[r#"
+        run.finished"#]]
+    .assert_eq(&words.join("\n"));
+    check_shape(
+        &events[0],
+        expect![[r#"
 
         at: text
         digest: text
@@ -336,11 +345,13 @@ fn json_over_the_data_folder() {
         steps: number
         text: text
         tone: text
-        workflow: text"#]]);
+        workflow: text"#]],
+    );
     let logs = world.mb(&["run", "logs", id, "--task", "check#1", "--json"]).expect(0).out;
     expect![[r#"
         {"n":1,"task":"check#1","text":"state.txt: 1 is not good"}
-    "#]].assert_eq(&logs);
+    "#]]
+    .assert_eq(&logs);
     expect![[r#"
         diff --git a/state.txt b/state.txt
         index 67be85f1274474029aad8a75b823592324305aa4..12799ccbe7ce445b11b7bd4833bcc2c2ce1b48b7 100644
@@ -349,7 +360,8 @@ fn json_over_the_data_folder() {
         @@ -1 +1 @@
         -bad
         +good
-    "#]].assert_eq(&world.mb(&["run", "diff", id]).expect(0).out);
+    "#]]
+    .assert_eq(&world.mb(&["run", "diff", id]).expect(0).out);
 }
 
 #[test]
