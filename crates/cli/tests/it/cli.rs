@@ -79,7 +79,8 @@ fn how_a_run_ends_is_how_the_process_ends() {
     assert_eq!(code(&["run", "-q", "--", "sh", "-c", "exit 42"]), 1);
     assert_eq!(code(&["run", "show", "run_01jbx2m5k8e6t9h3v4n7q0r1sa"]), 3);
     assert_eq!(code(&["run", "cancel", "run_01jbx2m5k8e6t9h3v4n7q0r1sa"]), 3);
-    assert_eq!(code(&["run", "logs", "--task", "nothing"]), 3);
+    let list = world.mb(&["run", "ls", "--json"]).expect(0).json();
+    assert_eq!(code(&["run", "logs", list["items"][0]["id"].as_str().unwrap(), "nothing"]), 3);
     assert_eq!(code(&["run", "resume"]), 3, "nothing is unfinished");
     assert_eq!(code(&["--server", "http://127.0.0.1:1", "run", "ls"]), 10);
     assert_eq!(world.read("state.txt"), "bad\n");
@@ -90,7 +91,9 @@ fn json_over_the_data_folder() {
     let world = repaired();
     let report = world.mb(&["run", "--json"]).expect(0).json();
     let id = report["run"].as_str().unwrap();
-    check_shape(&world.mb(&["run", "ls", "--json"]).expect(0).json(), expect![[r#"
+    check_shape(
+        &world.mb(&["run", "ls", "--json"]).expect(0).json(),
+        expect![[r#"
 
         items: list of
           attempts: number
@@ -99,6 +102,7 @@ fn json_over_the_data_folder() {
             name: text
             repairs: number
             state: text
+          changes: number
           commit: text
           cost_microusd: number
           created_at: text
@@ -109,7 +113,6 @@ fn json_over_the_data_folder() {
           flaky: bool
           id: text
           outcome: text
-          patches: number
           project: text
           repairs: number
           started_at: text
@@ -119,8 +122,11 @@ fn json_over_the_data_folder() {
           steps_total: number
           summary: null
           workflow: text
-        next: null"#]]);
-    check_shape(&world.mb(&["run", "show", id, "--json"]).expect(0).json(), expect![[r#"
+        next: null"#]],
+    );
+    check_shape(
+        &world.mb(&["run", "show", id, "--json"]).expect(0).json(),
+        expect![[r#"
 
         report: 
           budget: 
@@ -190,6 +196,7 @@ fn json_over_the_data_folder() {
             name: text
             repairs: number
             state: text
+          changes: number
           commit: text
           cost_microusd: number
           created_at: text
@@ -306,7 +313,8 @@ fn json_over_the_data_folder() {
           steps_total: number
           summary: null
           waiting: null
-          workflow: text"#]]);
+          workflow: text"#]],
+    );
     let events = world.mb(&["run", "timeline", id, "--json"]).expect(0).json();
     let words: Vec<&str> = events.as_array().unwrap().iter().map(|e| e["event"].as_str().unwrap()).collect();
     expect![[r#"
@@ -325,8 +333,11 @@ fn json_over_the_data_folder() {
         step.attempted
         step.succeeded
         run.published
-        run.finished"#]].assert_eq(&words.join("\n"));
-    check_shape(&events[0], expect![[r#"
+        run.finished"#]]
+    .assert_eq(&words.join("\n"));
+    check_shape(
+        &events[0],
+        expect![[r#"
 
         at: text
         digest: text
@@ -336,11 +347,13 @@ fn json_over_the_data_folder() {
         steps: number
         text: text
         tone: text
-        workflow: text"#]]);
-    let logs = world.mb(&["run", "logs", id, "--task", "check#1", "--json"]).expect(0).out;
+        workflow: text"#]],
+    );
+    let logs = world.mb(&["run", "logs", id, "check#1", "--json"]).expect(0).out;
     expect![[r#"
         {"n":1,"task":"check#1","text":"state.txt: 1 is not good"}
-    "#]].assert_eq(&logs);
+    "#]]
+    .assert_eq(&logs);
     expect![[r#"
         diff --git a/state.txt b/state.txt
         index 67be85f1274474029aad8a75b823592324305aa4..12799ccbe7ce445b11b7bd4833bcc2c2ce1b48b7 100644
@@ -349,7 +362,8 @@ fn json_over_the_data_folder() {
         @@ -1 +1 @@
         -bad
         +good
-    "#]].assert_eq(&world.mb(&["run", "diff", id]).expect(0).out);
+    "#]]
+    .assert_eq(&world.mb(&["run", "diff", id]).expect(0).out);
 }
 
 #[test]
@@ -447,7 +461,7 @@ fn init_writes_a_file_that_holds() {
 fn a_secret_is_seen_nowhere() {
     let mut world = World::with_config(
         "[secrets]\npass = [\"API_TOKEN\"]\nredact = [\"hidden-[0-9]+\"]\n\
-         [steps.leak]\nstage = \"test\"\nrun = \"echo error: got $API_TOKEN and hidden-42; exit 1\"\n",
+         [steps.leak]\nstage = \"test\"\nrun = \"echo error: got $API_TOKEN and hidden-$((40 + 2)); exit 1\"\n",
     );
     let secret = "mZ4kQ81rTn0vYw6xJd3s";
     world.set("API_TOKEN", secret);
