@@ -67,6 +67,7 @@ impl Project {
         if let Some(repository) = &self.repository {
             tree.give_git(repository, snapshot).await?;
         }
+        tree.ignore_caches(prefix, caches)?;
         tree.drop_tracked_caches(&mut notes)?;
         tree.notes = notes;
         Ok(tree)
@@ -158,6 +159,21 @@ impl Worktree {
             Err(GitError::TooLong { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// What a step installs or builds into a cache is no change of the project, also where no `.gitignore` says so:
+    /// a fresh clone or an unpacked archive has no such folder yet.
+    fn ignore_caches(&self, prefix: &Path, caches: &BTreeSet<String>) -> Result<(), ProjectError> {
+        let tree = self.layout.tree();
+        let made = caches.iter().map(|cache| prefix.join(cache)).filter(|path| !tree.join(path).exists());
+        let lines: String = made.filter_map(|path| path.to_str().map(|path| format!("/{path}/\n"))).collect();
+        for git_dir in [self.layout.git_dir(), tree.join(".git")].into_iter().filter(|dir| dir.is_dir()) {
+            let excludes = git_dir.join("info/exclude");
+            let known = fs::read_to_string(&excludes).unwrap_or_default();
+            let gap = if known.is_empty() || known.ends_with('\n') { "" } else { "\n" };
+            fs::write(&excludes, format!("{known}{gap}{lines}")).map_err(at(&excludes))?;
+        }
+        Ok(())
     }
 
     /// A cache that version control knows is already in the tree.
