@@ -174,7 +174,7 @@ impl<'a> Bench<'a> {
         Ok(mb_repair::rustc_suggestions(&String::from_utf8_lossy(&outcome.stdout.bytes), &files))
     }
 
-    async fn fresh(&mut self) -> Result<Worktree, TaskError> {
+    async fn fresh(&mut self) -> Result<workspace::Lent, TaskError> {
         self.parts += 1;
         let patches: Vec<Patch> = self.base.iter().chain(&self.held).cloned().collect();
         self.context.worktree(self.parts, &patches).await

@@ -33,6 +33,7 @@ mod redact;
 mod repository;
 mod sandbox;
 mod seccomp;
+mod starter;
 mod sys;
 mod toolchain;
 mod tree;

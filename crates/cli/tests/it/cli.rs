@@ -95,225 +95,225 @@ fn json_over_the_data_folder() {
         &world.mb(&["run", "ls", "--json"]).expect(0).json(),
         expect![[r#"
 
-        items: list of
-          attempts: number
-          cells: list of
-            attempts: number
-            name: text
-            repairs: number
-            state: text
-          changes: number
-          commit: text
-          cost_microusd: number
-          created_at: text
-          duration_ms: number
-          failure_class: null
-          failure_kind: null
-          finished_at: text
-          flaky: bool
-          id: text
-          outcome: text
-          project: text
-          repairs: number
-          started_at: text
-          state: text
-          steps_done: number
-          steps_failed: number
-          steps_total: number
-          summary: null
-          workflow: text
-        next: null"#]],
+            items: list of
+              attempts: number
+              cells: list of
+                attempts: number
+                name: text
+                repairs: number
+                state: text
+              commit: text
+              cost_microusd: number
+              created_at: text
+              duration_ms: number
+              failure_class: null
+              failure_kind: null
+              finished_at: text
+              flaky: bool
+              id: text
+              outcome: text
+              patches_kept: number
+              project: text
+              repairs: number
+              started_at: text
+              state: text
+              steps_done: number
+              steps_failed: number
+              steps_total: number
+              summary: null
+              workflow: text
+            next: null"#]],
     );
     check_shape(
         &world.mb(&["run", "show", id, "--json"]).expect(0).json(),
         expect![[r#"
 
-        report: 
-          budget: 
-            attempts: number
-            cost_microusd: number
-            time_ms: number
-          changes: list of
-            patch: 
-              added: number
-              digest: text
-              files: list oftext
-              removed: number
-            repair: number
-            step: text
-            title: text
-          commit: text
-          created_at: text
-          finished_at: text
-          flaky: bool
-          headline: text
-          outcome: text
-          project: text
-          published: 
-            branch: list oftext
-            patch_file: text
-            problem: null
-          run: text
-          spend: 
-            attempts: number
-            cost_microusd: number
-            time_ms: number
-          steps: list of
-            attempts: number
-            command: text
-            duration_ms: number
-            failure: 
-              class: text
-              diagnostics: empty list
-              evidence: list of
-                line: number
-                text: text
-              fingerprint: text
-              kind: text
-              mend: null
-              positions: empty list
-              signal: text
-              summary: text
-            how: text
-            name: text
-            state: text
-            tried: list of
-              cost: text
-              detail: text
-              duration_ms: number
-              strategy: text
-              verdict: text
-          workflow: text
-        run: 
-          attempts: number
-          budget: 
-            attempts: number
-            cost_microusd: number
-            time_ms: number
-          cancel: null
-          cells: list of
-            attempts: number
-            name: text
-            repairs: number
-            state: text
-          changes: number
-          commit: text
-          cost_microusd: number
-          created_at: text
-          duration_ms: number
-          failure_class: null
-          failure_kind: null
-          finished_at: text
-          flaky: bool
-          id: text
-          outcome: text
-          patches: list of
-            patch: 
-              added: number
-              digest: text
-              files: list oftext
-              removed: number
-            repair: number
-            step: text
-            title: text
-          project: text
-          published: 
-            branch: text
-            commit: text
-            patch_file: text
-            problem: null
-          repairs: number
-          root: text
-          spend: 
-            attempts: number
-            cost_microusd: number
-            time_ms: number
-          started_at: text
-          state: text
-          steps: list of
-            attempts: list of
-              duration_ms: number
-              exit: text
-              failure: 
-                breaker: text
-                class: text
-                diagnostics: empty list
-                evidence: list of
-                  line: number
-                  text: text
-                exit: text
-                exit_code: number
-                fingerprint: text
-                kind: text
-                signal: text
-                summary: text
-                tests: null
-                tool: null
-              finished_at: text
-              log_lines: number
-              notes: empty list
-              number: number
-              purpose: text
-              sandbox: text
-              since: text
-              state: text
-              success: bool
-              tests: null
-              tree: number
-              work: text
-              worker: null
-            command: text
-            failure: 
-              breaker: text
-              class: text
-              diagnostics: empty list
-              evidence: list of
-                line: number
-                text: text
-              exit: text
-              exit_code: number
-              fingerprint: text
-              kind: text
-              signal: text
-              summary: text
-              tests: null
-              tool: null
-            how: text
-            name: text
-            needs: empty list
-            note: text
-            reason: null
-            repairs: list of
-              candidates: number
-              cost_microusd: number
-              duration_ms: number
-              finished_at: text
-              number: number
-              patch: 
-                added: number
-                digest: text
-                files: list oftext
-                removed: number
-              since: text
-              state: text
-              strategy: text
-              title: text
-              verdict: text
-              verified: list of
-                duration_ms: number
-                exit: text
+            report: 
+              budget: 
+                attempts: number
+                cost_microusd: number
+                time_ms: number
+              changes: list of
+                patch: 
+                  added: number
+                  digest: text
+                  files: list oftext
+                  removed: number
+                repair: number
                 step: text
-                success: bool
-              why: null
-              work: text
-            stage: text
-            state: text
-          steps_done: number
-          steps_failed: number
-          steps_total: number
-          summary: null
-          waiting: null
-          workflow: text"#]],
+                title: text
+              commit: text
+              created_at: text
+              finished_at: text
+              flaky: bool
+              headline: text
+              outcome: text
+              project: text
+              published: 
+                branch: list oftext
+                patch_file: text
+                problem: null
+              run: text
+              spend: 
+                attempts: number
+                cost_microusd: number
+                time_ms: number
+              steps: list of
+                attempts: number
+                command: text
+                duration_ms: number
+                failure: 
+                  class: text
+                  diagnostics: empty list
+                  evidence: list of
+                    line: number
+                    text: text
+                  fingerprint: text
+                  kind: text
+                  mend: null
+                  positions: empty list
+                  signal: text
+                  summary: text
+                how: text
+                name: text
+                state: text
+                tried: list of
+                  cost: text
+                  detail: text
+                  duration_ms: number
+                  strategy: text
+                  verdict: text
+              workflow: text
+            run: 
+              attempts: number
+              budget: 
+                attempts: number
+                cost_microusd: number
+                time_ms: number
+              cancel: null
+              cells: list of
+                attempts: number
+                name: text
+                repairs: number
+                state: text
+              commit: text
+              cost_microusd: number
+              created_at: text
+              duration_ms: number
+              failure_class: null
+              failure_kind: null
+              finished_at: text
+              flaky: bool
+              id: text
+              outcome: text
+              patches: list of
+                patch: 
+                  added: number
+                  digest: text
+                  files: list oftext
+                  removed: number
+                repair: number
+                step: text
+                title: text
+              patches_kept: number
+              project: text
+              published: 
+                branch: text
+                commit: text
+                patch_file: text
+                problem: null
+              repairs: number
+              root: text
+              spend: 
+                attempts: number
+                cost_microusd: number
+                time_ms: number
+              started_at: text
+              state: text
+              steps: list of
+                attempts: list of
+                  duration_ms: number
+                  exit: text
+                  failure: 
+                    breaker: text
+                    class: text
+                    diagnostics: empty list
+                    evidence: list of
+                      line: number
+                      text: text
+                    exit: text
+                    exit_code: number
+                    fingerprint: text
+                    kind: text
+                    signal: text
+                    summary: text
+                    tests: null
+                    tool: null
+                  finished_at: text
+                  log_lines: number
+                  notes: empty list
+                  number: number
+                  purpose: text
+                  sandbox: text
+                  since: text
+                  state: text
+                  success: bool
+                  tests: null
+                  tree: number
+                  work: text
+                  worker: null
+                command: text
+                failure: 
+                  breaker: text
+                  class: text
+                  diagnostics: empty list
+                  evidence: list of
+                    line: number
+                    text: text
+                  exit: text
+                  exit_code: number
+                  fingerprint: text
+                  kind: text
+                  signal: text
+                  summary: text
+                  tests: null
+                  tool: null
+                how: text
+                name: text
+                needs: empty list
+                note: text
+                reason: null
+                repairs: list of
+                  candidates: number
+                  cost_microusd: number
+                  duration_ms: number
+                  finished_at: text
+                  number: number
+                  patch: 
+                    added: number
+                    digest: text
+                    files: list oftext
+                    removed: number
+                  since: text
+                  state: text
+                  strategy: text
+                  title: text
+                  verdict: text
+                  verified: list of
+                    duration_ms: number
+                    exit: text
+                    step: text
+                    success: bool
+                  why: null
+                  work: text
+                stage: text
+                state: text
+              steps_done: number
+              steps_failed: number
+              steps_total: number
+              summary: null
+              waiting: null
+              workflow: text"#]],
     );
     let events = world.mb(&["run", "timeline", id, "--json"]).expect(0).json();
     let words: Vec<&str> = events.as_array().unwrap().iter().map(|e| e["event"].as_str().unwrap()).collect();
