@@ -1,4 +1,5 @@
-//! The repository's own rules and chores as code: `cargo xtask tidy`, `test`, `ci` and `bench`.
+//! The repository's own rules and chores as code: `cargo xtask tidy`, `test`, `ci`, `bench` and
+//! `third-party`.
 //!
 //! Deliberately absent: anything a user of Meta-Builder needs. This is for people who change it, and it depends
 //! on none of its crates, so that it builds in seconds and works when they do not compile.
@@ -8,6 +9,7 @@ mod ci;
 mod postgres;
 mod process;
 mod test;
+mod third_party;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -40,6 +42,8 @@ enum Task {
     },
     /// Measure start, overhead, memory and idle costs of the release binary
     Bench(bench::BenchArgs),
+    /// Try `mb run` on projects from package registries, as downloaded and with defects put in
+    ThirdParty(third_party::ThirdPartyArgs),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +53,7 @@ fn main() -> ExitCode {
         Task::Test { runner_args } => test::run(&root, &runner_args),
         Task::Ci { checks_only } => ci::run(&root, checks_only),
         Task::Bench(args) => bench::run(&root, &args),
+        Task::ThirdParty(args) => third_party::run(&root, &args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
