@@ -13,7 +13,7 @@ mod product;
 mod run;
 mod start;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
@@ -33,6 +33,9 @@ pub(crate) struct BenchArgs {
     /// How often each thing is measured
     #[arg(long, default_value_t = RUNS, value_name = "N")]
     runs: usize,
+    /// Measure this binary instead of building one (to compare with an earlier build)
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
     /// Write JSON to standard output
     #[arg(long)]
     json: bool,
@@ -56,9 +59,10 @@ enum Part {
 /// # Errors
 /// It does not build, or does not do what is measured.
 pub(crate) fn run(root: &Path, args: &BenchArgs) -> Result<()> {
-    run_command(cargo(root).args(["build", "--release", "--package", "meta-builder"]))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir));
-    let product = Product::new(&target.join("release/meta-builder"))?;
+    let product = Product::new(match &args.binary {
+        Some(binary) => binary.canonicalize().with_context(|| format!("there is no {}", binary.display()))?,
+        None => build(root)?,
+    });
     let runs = args.runs.clamp(1, 1_000);
     let wanted = |part| args.part == part || args.part == Part::All;
     let mut figures = vec![product.size()?, figure::fsync(runs).context("no file could be synced")?];
@@ -77,4 +81,10 @@ pub(crate) fn run(root: &Path, args: &BenchArgs) -> Result<()> {
         print!("{}", figure::table(&figures));
     }
     Ok(())
+}
+
+fn build(root: &Path) -> Result<PathBuf> {
+    run_command(cargo(root).args(["build", "--release", "--package", "meta-builder"]))?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir));
+    Ok(target.join("release/meta-builder"))
 }

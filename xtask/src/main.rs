@@ -1,4 +1,4 @@
-//! The repository's own rules and chores as code: `cargo xtask tidy`, `test`, `ci`, `bench` and
+//! The repository's own rules and chores as code: `cargo xtask tidy`, `test`, `ci`, `crash`, `bench` and
 //! `third-party`.
 //!
 //! Deliberately absent: anything a user of Meta-Builder needs. This is for people who change it, and it depends
@@ -6,6 +6,7 @@
 
 mod bench;
 mod ci;
+mod crash;
 mod postgres;
 mod process;
 mod test;
@@ -34,6 +35,18 @@ enum Task {
         #[arg(last = true)]
         runner_args: Vec<String>,
     },
+    /// Kill `up` at random moments of runs and show that every run resumes and ends the same
+    Crash {
+        /// How often
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        kills: u32,
+        /// Chooses the moments; the same seed chooses the same ones
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Keep the state in a scratch schema of this server instead of SQLite
+        #[arg(long, value_name = "URL")]
+        postgres: Option<String>,
+    },
     /// What continuous integration runs: fmt, clippy, tidy, cargo-deny, test
     Ci {
         /// Leave the tests to a `cargo xtask test` of their own
@@ -51,6 +64,7 @@ fn main() -> ExitCode {
     let result = match Args::parse().task {
         Task::Tidy => tidy::run(&root),
         Task::Test { runner_args } => test::run(&root, &runner_args),
+        Task::Crash { kills, seed, postgres } => crash::run(&root, kills, seed, postgres.as_deref()),
         Task::Ci { checks_only } => ci::run(&root, checks_only),
         Task::Bench(args) => bench::run(&root, &args),
         Task::ThirdParty(args) => third_party::run(&root, &args),

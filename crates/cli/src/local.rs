@@ -1,6 +1,6 @@
 //! The embedded engine: data folder, store and sandbox of this machine, opened for one command.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 
 use anyhow::Context as _;
@@ -33,7 +33,12 @@ pub(crate) async fn open(global: &Global) -> Result<(DataDir, Store, Env), Failu
     let data = DataDir::open(&data_dir(global)?).map_err(|e| Failure::new(Exit::Usage, e))?;
     let settings = settings::load(global, data.root())?;
     let url = match global.store.as_deref().or(settings.store.as_deref()) {
-        Some(text) => StoreUrl::from_str(text).map_err(|e| Failure::new(Exit::Usage, e))?,
+        Some(text) => StoreUrl::from_str(text).map_err(|e| {
+            // The address itself may hold a password.
+            let error =
+                anyhow::Error::new(e).context("the store (--store, MB_STORE or the settings file) cannot be used");
+            Failure::new(Exit::Usage, error).mend("leave it out to use a SQLite file in the data folder")
+        })?,
         None => StoreUrl::Sqlite(data.database()),
     };
     let store = Store::open(&url, StoreOptions::default()).await.map_err(|e| {
@@ -56,23 +61,41 @@ pub(crate) async fn open(global: &Global) -> Result<(DataDir, Store, Env), Failu
 
 /// The engine over all that, with the sandbox and slots that were asked for or set.
 pub(crate) async fn engine(global: &Global, work: &WorkArgs) -> Result<Engine, Failure> {
+    let probing = Probing::start(global, work)?;
     let (data, store, env) = open(global).await?;
-    let file = settings::load(global, data.root())?;
-    let sandbox = sandbox_of(work.sandbox.as_deref().or(file.sandbox.as_deref()).unwrap_or("auto"))?;
-    Ok(Engine::new(env, store, data, sandbox))
+    Ok(Engine::new(env, store, data, probing.sandbox().await?))
+}
+
+/// The sandbox being looked for. That starts processes and waits for them, so it is begun first and asked for last.
+pub(crate) struct Probing(tokio::task::JoinHandle<Result<Sandbox, Failure>>);
+
+impl Probing {
+    /// Begins to look for the sandbox that was asked for or set.
+    pub(crate) fn start(global: &Global, work: &WorkArgs) -> Result<Probing, Failure> {
+        let root = data_dir(global)?;
+        let file = settings::load(global, &root)?;
+        let word = work.sandbox.clone().or(file.sandbox).unwrap_or_else(|| "auto".to_owned());
+        Ok(Probing(tokio::task::spawn_blocking(move || sandbox_of(&word, &root))))
+    }
+
+    /// What was found.
+    pub(crate) async fn sandbox(self) -> Result<Sandbox, Failure> {
+        self.0.await.context("looking for a sandbox ended badly")?
+    }
 }
 
 /// An engine that only looks: no command is run with it.
 pub(crate) async fn looking(global: &Global) -> Result<Engine, Failure> {
     let (data, store, env) = open(global).await?;
-    Ok(Engine::new(env, store, data, sandbox_of("none")?))
+    let sandbox = sandbox_of("none", data.root())?;
+    Ok(Engine::new(env, store, data, sandbox))
 }
 
 /// The sandbox by its word; `auto` is the best this host offers and never none.
-fn sandbox_of(word: &str) -> Result<Sandbox, Failure> {
+fn sandbox_of(word: &str, data: &Path) -> Result<Sandbox, Failure> {
     let mend = "apt-get install bubblewrap, or accept no sandbox with --sandbox none";
     if word == "auto" {
-        let sandbox = Sandbox::detect();
+        let sandbox = Sandbox::detect_in(data);
         let report = sandbox.report();
         if report.level == SandboxLevel::Bubblewrap || report.landlock_abi > 0 {
             return Ok(sandbox);

@@ -67,18 +67,30 @@ fn trace() {
 
 /// Prints an error once: what was wrong, why, and the command that mends it.
 fn report(failure: &Failure, json: bool, term: Term) -> ExitCode {
-    let chain: Vec<String> = failure.error.chain().map(ToString::to_string).collect();
+    let said = chain(&failure.error);
     if json {
-        let body =
-            serde_json::json!({ "error": chain.join(": "), "exit": failure.exit.code(), "suggestion": failure.mend });
+        let body = serde_json::json!({ "error": said, "exit": failure.exit.code(), "suggestion": failure.mend });
         eprintln!("{body}");
     } else {
-        anstream::eprintln!("{} {}", term.state("failed", "error:"), chain.join(": "));
+        anstream::eprintln!("{} {said}", term.state("failed", "error:"));
         if let Some(mend) = &failure.mend {
             anstream::eprintln!("  mend: {mend}");
         }
     }
     ExitCode::from(failure.exit.code())
+}
+
+/// An error with its causes, as one line. Some libraries print their cause themselves: it is not said twice.
+fn chain(error: &anyhow::Error) -> String {
+    let mut said = String::new();
+    for cause in error.chain().map(ToString::to_string).filter(|cause| !cause.is_empty()) {
+        if said.is_empty() {
+            said = cause;
+        } else if !said.ends_with(&cause) {
+            said = format!("{said}: {cause}");
+        }
+    }
+    said
 }
 
 async fn dispatch(cli: Cli, term: Term) -> Result<Exit, Failure> {

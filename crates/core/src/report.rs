@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::budget::{Budget, Spend};
 use crate::event::count;
-use crate::failure::{EvidenceLine, Failure, FailureClass, FailureKind, Fingerprint, Position, Signal};
+use crate::failure::{
+    EvidenceLine, ExitCause, Failure, FailureClass, FailureKind, Fingerprint, Hint, Position, Signal,
+};
 use crate::id::RunId;
 use crate::run::{AppliedPatch, Published, Run, RunOutcome, Step, StepOutcome, StepState};
 use crate::time::{Timestamp, human};
@@ -93,6 +95,9 @@ pub struct FailureReport {
     pub diagnostics: Vec<String>,
     /// Log lines that show it.
     pub evidence: Vec<EvidenceLine>,
+    /// What a person can do about it where it is plain: a program to install, a limit to raise.
+    #[serde(default)]
+    pub mend: Option<String>,
 }
 
 /// One thing tried.
@@ -155,6 +160,9 @@ impl Report {
                 );
                 for line in failure.diagnostics.iter().take(DIAGNOSTICS_SHOWN) {
                     let _ = writeln!(out, "      {line}");
+                }
+                if let Some(mend) = &failure.mend {
+                    let _ = writeln!(out, "      mend: {mend}");
                 }
                 if failure.diagnostics.is_empty() && step.state != "succeeded" {
                     for line in failure.evidence.iter().take(EVIDENCE_SHOWN) {
@@ -256,6 +264,9 @@ fn markdown_step(out: &mut String, step: &StepReport) {
             failure.signal,
             escape(&failure.summary)
         );
+        if let Some(mend) = &failure.mend {
+            let _ = writeln!(out, "Mend: {}\n", escape(mend));
+        }
         if !failure.evidence.is_empty() {
             out.push_str("```text\n");
             for line in failure.evidence.iter().take(EVIDENCE_SHOWN) {
@@ -313,7 +324,8 @@ fn headline(run: &Run, steps: &[StepReport]) -> String {
         Some(RunOutcome::Passed) => format!("{all} passed"),
         Some(RunOutcome::Repaired) => {
             let n = count(run.tree(), "change");
-            format!("{all} pass with {n}, verified; {}", run.spend.cost_microusd)
+            let pass = if steps.len() == 1 { "passes" } else { "pass" };
+            format!("{all} {pass} with {n}, verified; {}", run.spend.cost_microusd)
         }
         Some(RunOutcome::Canceled) => run.cancel.clone().unwrap_or_default(),
         Some(RunOutcome::Failed | RunOutcome::BudgetExceeded) => failed.first().map_or(String::new(), |step| {
@@ -369,7 +381,32 @@ fn failure_report(failure: &Failure) -> FailureReport {
         positions,
         diagnostics: failure.diagnostics.iter().map(diagnostic_line).collect(),
         evidence: failure.evidence.clone(),
+        mend: mend(failure),
     }
+}
+
+fn mend(failure: &Failure) -> Option<String> {
+    let raise = |key: &str| format!("raise `{key}` of the step in meta-builder.toml, if it really needs more");
+    match failure.exit {
+        ExitCause::Timeout { .. } => return Some(raise("timeout")),
+        ExitCause::OutOfMemory => return Some(raise("memory")),
+        ExitCause::TooManyProcesses => return Some(raise("pids")),
+        ExitCause::TooMuchOutput { .. } => return Some(raise("output")),
+        ExitCause::DiskQuota => return Some(raise("disk")),
+        ExitCause::Code { .. }
+        | ExitCause::Signal { .. }
+        | ExitCause::NotFound
+        | ExitCause::NotStarted
+        | ExitCause::Canceled => {}
+    }
+    let missing = failure.hints.iter().find_map(|hint| match hint {
+        Hint::MissingTool { tool } => Some(tool),
+        Hint::MissingModule { .. }
+        | Hint::StaleLock { .. }
+        | Hint::MachineApplicable { .. }
+        | Hint::RetryAfter { .. } => None,
+    });
+    missing.map(|tool| format!("install {tool}, or add its folder to PATH"))
 }
 
 fn diagnostic_line(d: &crate::failure::Diagnostic) -> String {

@@ -337,6 +337,45 @@ impl Workflow {
         self.steps.iter().find(|step| step.name == name)
     }
 
+    /// Every step that `step` needs, directly or not, in the order of the workflow.
+    pub fn needs_of(&self, step: &StepSpec) -> Vec<&StepSpec> {
+        let mut wanted: BTreeSet<&str> = step.needs.iter().map(String::as_str).collect();
+        // Steps come after what they need, so one walk backwards finds everything.
+        for spec in self.steps.iter().rev() {
+            if wanted.contains(spec.name.as_str()) {
+                wanted.extend(spec.needs.iter().map(String::as_str));
+            }
+        }
+        self.steps.iter().filter(|spec| wanted.contains(spec.name.as_str())).collect()
+    }
+
+    /// The name of a step's group: the first step, in the order of the workflow, that it is connected to by needs
+    /// (itself, when it is connected to none).
+    pub fn group_of(&self, step: &str) -> String {
+        let mut group: BTreeSet<&str> = BTreeSet::from([step]);
+        // Each pass adds at least one step or is the last.
+        for _ in 0..self.steps.len() {
+            let before = group.len();
+            for spec in &self.steps {
+                let name = spec.name.as_str();
+                if group.contains(name) || spec.needs.iter().any(|need| group.contains(need.as_str())) {
+                    group.insert(name);
+                    group.extend(spec.needs.iter().map(String::as_str));
+                }
+            }
+            if group.len() == before {
+                break;
+            }
+        }
+        let first = self.steps.iter().find(|spec| group.contains(spec.name.as_str()));
+        first.map_or_else(|| step.to_owned(), |spec| spec.name.clone())
+    }
+
+    /// All folders that any step wants carried: connected steps see the same files.
+    pub fn caches(&self) -> BTreeSet<String> {
+        self.steps.iter().flat_map(|spec| spec.caches.iter().cloned()).collect()
+    }
+
     /// SHA-256 of the canonical JSON, in hex: the name a workflow version is stored under.
     pub fn digest(&self) -> String {
         let json = serde_json::to_vec(self).expect("a workflow is plain data and serialises");
@@ -428,6 +467,32 @@ mod tests {
         let mut outside = step("a", &[]);
         outside.dir = "../x".into();
         check(vec![outside], "step \"a\" has dir \"../x\", which leaves the project");
+    }
+
+    #[test]
+    fn steps_connected_by_needs_are_one_group() {
+        let steps = vec![
+            step("install", &[]),
+            step("format", &[]),
+            step("build", &["install"]),
+            step("lint", &["install"]),
+            step("test", &["build"]),
+        ];
+        let workflow = Workflow {
+            name: "w".into(),
+            steps,
+            budget: Budget::DEFAULT,
+            repair: RepairPolicy::default(),
+            redact: Vec::new(),
+        };
+        let groups: Vec<String> = workflow.steps.iter().map(|s| workflow.group_of(&s.name)).collect();
+        assert_eq!(groups, ["install", "format", "install", "install", "install"]);
+        let needs = |name: &str| {
+            let spec = workflow.step(name).expect("a step");
+            workflow.needs_of(spec).iter().map(|s| s.name.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(needs("test"), ["install", "build"]);
+        assert_eq!(needs("format"), Vec::<String>::new());
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub(crate) async fn execute(context: &Context<'_>) -> Result<AttemptOutcome, Tas
 
 async fn run(context: &Context<'_>) -> Result<AttemptOutcome, TaskError> {
     let spec = context.spec()?;
-    let group = workspace::group(&context.run.workflow, &spec.name);
+    let group = context.run.workflow.group_of(&spec.name);
     let mut place = context.engine.workspaces().lock(context.run.id, group, context.run.tree()).await;
     let workspace = match &mut *place {
         Some(workspace) => workspace,

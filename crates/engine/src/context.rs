@@ -13,7 +13,8 @@ use mb_runner::{Job, LogSink, Outcome, Patch, Project, ProjectError, Redactor, S
 use mb_store::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Engine, Output, logs, reports, workspace};
+use crate::workspace::Lent;
+use crate::{Engine, Output, logs, reports};
 
 /// Why a task could not do its work at all. Not a failure of the project: the task is given back or reported as
 /// not started.
@@ -61,7 +62,14 @@ impl<'a> Context<'a> {
     ) -> Result<Context<'a>, TaskError> {
         let corrupt = |error: &dyn std::error::Error| TaskError::Corrupt(chain(error));
         let snapshot = serde_json::from_value(run.source.snapshot.clone()).map_err(|e| corrupt(&e))?;
-        let project = Project::open(Path::new(&run.source.root)).await?;
+        let project = match engine.workspaces().project(run.id) {
+            Some(project) => project,
+            None => {
+                let project = Project::open(Path::new(&run.source.root)).await?;
+                engine.workspaces().remember(run.id, project.clone());
+                project
+            }
+        };
         let redactor = Redactor::from_host_env(&run.workflow.redact).map_err(|e| corrupt(&e))?;
         let log = engine.log_path(run.id, work);
         if let Some(folder) = log.parent() {
@@ -102,10 +110,11 @@ impl<'a> Context<'a> {
     }
 
     /// Fresh files with these patches; `part` tells several of one grant apart.
-    pub(crate) async fn worktree(&self, part: u32, patches: &[Patch]) -> Result<Worktree, TaskError> {
+    pub(crate) async fn worktree(&self, part: u32, patches: &[Patch]) -> Result<Lent, TaskError> {
         let at = self.engine.data().worktree(self.run.id, self.work, self.fence, part);
-        let caches = workspace::caches(&self.run.workflow);
-        Ok(self.project.worktree(&self.snapshot, &at, patches, &caches).await?)
+        let caches = self.run.workflow.caches();
+        let worktree = self.project.worktree(&self.snapshot, &at, patches, &caches).await?;
+        Ok(self.engine.workspaces().lend(worktree))
     }
 
     /// Time left of the run's budget.

@@ -38,7 +38,7 @@ pub use mb_project::{Flag, Layers};
 pub use mb_runner::{Sandbox, SandboxLevel};
 pub use metrics::Metrics;
 pub use reaper::Reaper;
-pub use start::{StartError, StartRun};
+pub use start::{Frozen, StartError, StartRun};
 pub use worker::{Output, OutputLine, Worker, WorkerOptions};
 
 /// The control plane of one process. Cheap to clone; all clones are the same engine.
@@ -124,6 +124,8 @@ impl Engine {
     /// # Errors
     /// When the store does not answer.
     pub async fn take_over(&self, run: &mb_core::run::Run, affinity: &str) -> Result<(), mb_store::StoreError> {
+        // Worktrees are named by their grant. What a dead process left must not be in the way of ours.
+        self.sweep().await;
         self.store().set_affinity(run.id, Some(affinity)).await?;
         for worker in run.workers() {
             self.store().worker_gone(self.env().now(), worker).await?;
@@ -137,10 +139,20 @@ impl Engine {
     /// # Errors
     /// When the store does not answer.
     pub async fn recover_node(&self) -> Result<Vec<mb_core::task::TaskKey>, mb_store::StoreError> {
+        self.sweep().await;
+        self.store().release_node(self.env().now(), self.data().node(), self.worker_id()).await
+    }
+
+    /// Removes worktrees that no process holds.
+    async fn sweep(&self) {
         if let Err(error) = mb_runner::Project::sweep(&self.data().worktrees()).await {
             tracing::warn!(error = %context::chain(&error), "old worktrees could not be cleared away");
         }
-        self.store().release_node(self.env().now(), self.data().node(), self.worker_id()).await
+    }
+
+    /// Waits until the worktrees of tasks that have ended are removed, at most 30 seconds. The last thing a process does.
+    pub async fn clear_up(&self) {
+        self.workspaces().cleared().await;
     }
 
     /// What this binary is.

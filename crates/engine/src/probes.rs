@@ -43,10 +43,10 @@ impl Probes {
 
 async fn ask_all(engine: &Engine) -> Vec<ProbeResult> {
     let (db, migrations, queue, workers) = tokio::join!(
-        ask("db", true, db(engine)),
-        ask("migrations", true, migrations(engine)),
-        ask("queue", true, queue(engine)),
-        ask("workers", false, workers(engine)),
+        ask(engine, "db", true, db(engine)),
+        ask(engine, "migrations", true, migrations(engine)),
+        ask(engine, "queue", true, queue(engine)),
+        ask(engine, "workers", false, workers(engine)),
     );
     let draining = ProbeResult {
         name: "lifecycle".into(),
@@ -58,12 +58,12 @@ async fn ask_all(engine: &Engine) -> Vec<ProbeResult> {
     vec![db, migrations, queue, workers, draining]
 }
 
-async fn ask(name: &str, critical: bool, probe: impl Future<Output = Finding>) -> ProbeResult {
-    let begin = tokio::time::Instant::now();
+async fn ask(engine: &Engine, name: &str, critical: bool, probe: impl Future<Output = Finding>) -> ProbeResult {
+    let begin = engine.env().now();
     let (status, reason) = tokio::time::timeout(DEADLINE, probe)
         .await
         .unwrap_or_else(|_| (ProbeStatus::Fail, format!("no answer within {}", human(DEADLINE))));
-    let latency_ms = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let latency_ms = u64::try_from(engine.env().now().since(begin).as_millis()).unwrap_or(u64::MAX);
     ProbeResult { name: name.into(), critical, status, reason, latency_ms }
 }
 

@@ -174,7 +174,7 @@ impl<'a> Bench<'a> {
         Ok(mb_repair::rustc_suggestions(&String::from_utf8_lossy(&outcome.stdout.bytes), &files))
     }
 
-    async fn fresh(&mut self) -> Result<Worktree, TaskError> {
+    async fn fresh(&mut self) -> Result<workspace::Lent, TaskError> {
         self.parts += 1;
         let patches: Vec<Patch> = self.base.iter().chain(&self.held).cloned().collect();
         self.context.worktree(self.parts, &patches).await
@@ -240,7 +240,7 @@ impl<'a> Bench<'a> {
     async fn verify(&mut self, proposal: &Proposal, worktree: &Worktree, patch: Patch) -> Result<Tried, TaskError> {
         let (context, own) = (self.context, self.spec);
         let workflow = &context.run.workflow;
-        let needs = workspace::needs(workflow, own);
+        let needs = workflow.needs_of(own);
         let needed = |name: &str| needs.iter().any(|need| need.name == name);
         let succeeded =
             |spec: &&StepSpec| context.run.step(&spec.name).is_some_and(Step::succeeded) && spec.name != own.name;

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use mb_core::id::TenantId;
 use mb_core::run::{Run, Source};
+use mb_core::workflow::Workflow;
 use mb_project::{ConfigErrors, Layers, Loaded};
 use mb_runner::{Project, ProjectError};
 use mb_store::{Created, NewRun, StoreError};
 
-use crate::Engine;
+use crate::{DataDir, Engine};
 
 /// A wish for a run.
 #[derive(Debug, Clone)]
@@ -55,35 +56,65 @@ pub enum StartError {
     Store(#[source] StoreError),
 }
 
+/// A project as a run will have it: its workflow and its files, frozen.
+#[derive(Debug, Clone)]
+pub struct Frozen {
+    workflow: Workflow,
+    source: Source,
+    project: Project,
+}
+
+impl StartRun {
+    /// Reads the project and freezes its files. Needs neither store nor sandbox, so that a command that starts can get
+    /// those ready at the same time.
+    ///
+    /// # Errors
+    /// [`StartError`], all but [`StartError::Store`].
+    pub async fn freeze(&self, data: &DataDir) -> Result<Frozen, StartError> {
+        let loaded = match &self.command {
+            Some(argv) => mb_project::for_command_with(&self.root, argv, &self.layers),
+            None => mb_project::load_with(&self.root, &self.layers),
+        };
+        let Loaded { mut workflow, root, .. } = loaded.map_err(StartError::Config)?;
+        workflow.repair.enabled &= self.repair;
+        restrict(&mut workflow, &self.only)?;
+        let project = Project::open(&root).await.map_err(StartError::Project)?;
+        let snapshot = project.snapshot(&data.snapshots(), &workflow.caches()).await.map_err(StartError::Project)?;
+        let source = Source {
+            root: project.root().to_string_lossy().into_owned(),
+            commit: snapshot.base_commit.clone(),
+            snapshot: serde_json::to_value(&snapshot).expect("a snapshot is plain data and serialises"),
+        };
+        Ok(Frozen { workflow, source, project })
+    }
+}
+
 impl Engine {
     /// Takes a run in. When this returns, the run is durable and will be executed by whoever may claim it.
     ///
     /// # Errors
     /// See [`StartError`]; nothing was stored then.
     pub async fn start(&self, ask: StartRun) -> Result<Created, StartError> {
-        let loaded = match &ask.command {
-            Some(argv) => mb_project::for_command_with(&ask.root, argv, &ask.layers),
-            None => mb_project::load_with(&ask.root, &ask.layers),
-        };
-        let Loaded { mut workflow, root, .. } = loaded.map_err(StartError::Config)?;
-        workflow.repair.enabled &= ask.repair;
-        restrict(&mut workflow, &ask.only)?;
-        let project = Project::open(&root).await.map_err(StartError::Project)?;
-        let snapshot = project.snapshot(&self.data().snapshots()).await.map_err(StartError::Project)?;
-        let source = Source {
-            root: project.root().to_string_lossy().into_owned(),
-            commit: snapshot.base_commit.clone(),
-            snapshot: serde_json::to_value(&snapshot).expect("a snapshot is plain data and serialises"),
-        };
+        let frozen = ask.freeze(self.data()).await?;
+        self.accept(ask, frozen).await
+    }
+
+    /// Takes a run in whose project is frozen already.
+    ///
+    /// # Errors
+    /// [`StartError::Store`]; nothing was stored then.
+    pub async fn accept(&self, ask: StartRun, frozen: Frozen) -> Result<Created, StartError> {
+        let Frozen { workflow, source, project } = frozen;
         let now = self.env().now();
         let run = Run::new(now, self.env().run_id(), ask.tenant, workflow, source);
+        self.workspaces().remember(run.id, project);
         let new = NewRun { run, idempotency_key: ask.idempotency_key, affinity: ask.affinity, actor: ask.actor };
         self.store().create_run(now, new).await.map_err(StartError::Store)
     }
 }
 
 /// Keeps the named steps and what they need.
-fn restrict(workflow: &mut mb_core::workflow::Workflow, only: &[String]) -> Result<(), StartError> {
+fn restrict(workflow: &mut Workflow, only: &[String]) -> Result<(), StartError> {
     if only.is_empty() {
         return Ok(());
     }

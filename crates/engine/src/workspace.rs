@@ -9,18 +9,27 @@
 //! also what a restart after a crash does.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use mb_core::id::RunId;
-use mb_core::workflow::{StepSpec, Workflow};
-use mb_runner::Worktree;
+use mb_core::workflow::StepSpec;
+use mb_runner::{Project, Worktree};
+use tokio::runtime::Handle;
 use tokio::sync::OwnedMutexGuard;
+use tokio_util::task::TaskTracker;
 
-use crate::context::{Checked, Context, TaskError};
+use crate::context::{Checked, Context, TaskError, chain};
+
+/// Projects that are kept in mind at once.
+const PROJECTS_MAX: usize = 1_000;
+/// How long the removal of worktrees is waited for at the end of a process; the next sweep takes what is left.
+const REMOVAL: Duration = Duration::from_secs(30);
 
 /// A worktree and the steps that have succeeded in it.
 pub(crate) struct Workspace {
-    pub(crate) worktree: Worktree,
+    pub(crate) worktree: Lent,
     pub(crate) done: BTreeSet<String>,
 }
 
@@ -34,6 +43,43 @@ type Place = Arc<tokio::sync::Mutex<Option<Workspace>>>;
 #[derive(Default)]
 pub(crate) struct Workspaces {
     places: Mutex<BTreeMap<Key, Place>>,
+    /// What asking git about a run's project said, so that not every task asks again.
+    projects: Mutex<BTreeMap<RunId, Project>>,
+    leaving: TaskTracker,
+}
+
+/// A worktree that is removed in the background when it is dropped, in a way that can be waited for: a process that
+/// ends first would leave it behind.
+pub(crate) struct Lent {
+    worktree: Option<Worktree>,
+    leaving: TaskTracker,
+}
+
+impl Deref for Lent {
+    type Target = Worktree;
+
+    fn deref(&self) -> &Worktree {
+        self.worktree.as_ref().expect("it is only taken when it is dropped")
+    }
+}
+
+impl DerefMut for Lent {
+    fn deref_mut(&mut self) -> &mut Worktree {
+        self.worktree.as_mut().expect("it is only taken when it is dropped")
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        // Without a runtime the worktree removes itself.
+        let (Some(worktree), Ok(runtime)) = (self.worktree.take(), Handle::try_current()) else { return };
+        let removal = async {
+            if let Err(error) = worktree.remove().await {
+                tracing::warn!(error = %chain(&error), "a worktree could not be removed; the next sweep tries again");
+            }
+        };
+        self.leaving.spawn_on(removal, &runtime);
+    }
 }
 
 impl Workspaces {
@@ -46,50 +92,41 @@ impl Workspaces {
         place.lock_owned().await
     }
 
+    /// Keeps what is known about a run's project until the run is over. Beyond [`PROJECTS_MAX`] runs it is asked anew.
+    pub(crate) fn remember(&self, run: RunId, project: Project) {
+        let mut projects = self.projects.lock().unwrap_or_else(PoisonError::into_inner);
+        if projects.len() < PROJECTS_MAX {
+            projects.insert(run, project);
+        }
+    }
+
+    /// What is known about a run's project.
+    pub(crate) fn project(&self, run: RunId) -> Option<Project> {
+        self.projects.lock().unwrap_or_else(PoisonError::into_inner).get(&run).cloned()
+    }
+
+    /// Takes care of a worktree's removal.
+    pub(crate) fn lend(&self, worktree: Worktree) -> Lent {
+        Lent { worktree: Some(worktree), leaving: self.leaving.clone() }
+    }
+
+    /// Waits until every worktree that was let go of is removed.
+    pub(crate) async fn cleared(&self) {
+        self.leaving.close();
+        if tokio::time::timeout(REMOVAL, self.leaving.wait()).await.is_err() {
+            tracing::warn!("some worktrees are still being removed; the next sweep takes what is left");
+        }
+        self.leaving.reopen();
+    }
+
     /// Lets go of the worktrees of a run that are older than this version; all of them for `u32::MAX`.
     pub(crate) fn forget(&self, run: RunId, before: u32) {
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         places.retain(|(of, _, tree), _| *of != run || *tree >= before);
-    }
-}
-
-/// The name of a step's group: the first step, in the order of the workflow, that it is connected to by needs.
-pub(crate) fn group(workflow: &Workflow, step: &str) -> String {
-    let mut group: BTreeSet<&str> = BTreeSet::from([step]);
-    // Each pass adds at least one step or is the last.
-    for _ in 0..workflow.steps.len() {
-        let before = group.len();
-        for spec in &workflow.steps {
-            let connected =
-                group.contains(spec.name.as_str()) || spec.needs.iter().any(|need| group.contains(need.as_str()));
-            if connected {
-                group.insert(&spec.name);
-                group.extend(spec.needs.iter().map(String::as_str));
-            }
-        }
-        if group.len() == before {
-            break;
+        if before == u32::MAX {
+            self.projects.lock().unwrap_or_else(PoisonError::into_inner).remove(&run);
         }
     }
-    let first = workflow.steps.iter().find(|spec| group.contains(spec.name.as_str()));
-    first.map_or_else(|| step.to_owned(), |spec| spec.name.clone())
-}
-
-/// Every step that `step` needs, directly or not, in the order of the workflow.
-pub(crate) fn needs<'a>(workflow: &'a Workflow, step: &StepSpec) -> Vec<&'a StepSpec> {
-    let mut wanted: BTreeSet<&str> = step.needs.iter().map(String::as_str).collect();
-    // Steps come after what they need, so one walk backwards finds everything.
-    for spec in workflow.steps.iter().rev() {
-        if wanted.contains(spec.name.as_str()) {
-            wanted.extend(spec.needs.iter().map(String::as_str));
-        }
-    }
-    workflow.steps.iter().filter(|spec| wanted.contains(spec.name.as_str())).collect()
-}
-
-/// All folders that any step of the workflow wants carried: connected steps see the same files.
-pub(crate) fn caches(workflow: &Workflow) -> BTreeSet<String> {
-    workflow.steps.iter().flat_map(|spec| spec.caches.iter().cloned()).collect()
 }
 
 /// Runs the needs of a step that have not run in this worktree. The first that fails is the answer.
@@ -99,7 +136,7 @@ pub(crate) async fn prepare(
     worktree: &Worktree,
     done: &mut BTreeSet<String>,
 ) -> Result<Option<(String, Checked)>, TaskError> {
-    for need in needs(&context.run.workflow, spec) {
+    for need in context.run.workflow.needs_of(spec) {
         if done.contains(&need.name) {
             continue;
         }

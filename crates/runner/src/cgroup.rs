@@ -41,11 +41,15 @@ pub(crate) struct Group {
     cpu: Option<PathBuf>,
 }
 
-/// What can be used here; tried by making a group. Groups left by earlier processes are removed.
-pub(crate) fn detect() -> CgroupVersion {
+/// Removes groups left by earlier processes.
+pub(crate) fn sweep_all() {
     for folder in ["", "memory", "pids", "cpuacct"].iter().filter_map(|controller| own_folder(controller, controller)) {
         sweep(&folder);
     }
+}
+
+/// What can be used here; tried by making a group.
+pub(crate) fn detect() -> CgroupVersion {
     [CgroupVersion::V2, CgroupVersion::V1]
         .into_iter()
         .find(|version| Group::create(*version, &Limits::DEFAULT).is_some())
@@ -80,9 +84,11 @@ impl Group {
         Some(group)
     }
 
-    /// Files a process writes `0` to in order to enter.
+    /// Files a process with one thread writes `0` to in order to enter. In version 1 it moves that thread: moving a
+    /// process makes the kernel wait some ten milliseconds for all processors.
     pub(crate) fn doors(&self) -> std::io::Result<Vec<File>> {
-        let open = |folder: &Path| OpenOptions::new().write(true).open(folder.join("cgroup.procs"));
+        let file = if self.version == CgroupVersion::V1 { "tasks" } else { "cgroup.procs" };
+        let open = |folder: &Path| OpenOptions::new().write(true).open(folder.join(file));
         match self.version {
             CgroupVersion::V1 => [&self.memory, &self.pids].into_iter().chain(&self.cpu).map(|f| open(f)).collect(),
             _ => Ok(vec![open(&self.memory)?]),

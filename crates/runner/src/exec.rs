@@ -138,6 +138,9 @@ async fn start(job: Job<'_>, prepared: Prepared, mark: &str) -> Outcome {
     };
     let running = Running { child, pump, monitor, group, level, time_limit, limits: job.limits, cancel: job.cancel };
     let mut outcome = running.finish().await;
+    if outcome.exit == ExitCause::NotStarted {
+        job.sandbox.forget();
+    }
     outcome.notes = notes;
     outcome
 }

@@ -1,4 +1,5 @@
-//! Every call of the `git` program, in one place. Needs git 2.31 or newer (`--path-format`).
+//! Every call of the `git` program, in one place. Needs git 2.31 or newer (`--path-format`); without it a project is
+//! treated as a folder without a repository.
 //!
 //! A call is scrubbed: no hooks, no file-system monitor, no background maintenance, no prompt, no `GIT_*` variable
 //! inherited from a hook that may have started us. It has a deadline and a bound on what it may print.
@@ -14,6 +15,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
+/// The oldest git whose answers are understood.
+const OLDEST: (u32, u32) = (2, 31);
 /// Longest one call may take.
 const TIMEOUT: Duration = Duration::from_secs(120);
 /// Most a call may print unless it says otherwise, in bytes.
@@ -32,6 +35,9 @@ const SCRUBBED: &[&str] = &[
     "advice.addEmbeddedRepo=false",
     "commit.gpgSign=false",
 ];
+
+const MISSING: &str = "git is not installed";
+const TOO_OLD: &str = "git is older than 2.31";
 
 /// Why a call of git did not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -112,6 +118,23 @@ impl Git {
     /// The same with another index file.
     pub(crate) fn with_index(&self, index: &Path) -> Git {
         self.clone().with("GIT_INDEX_FILE", index)
+    }
+
+    /// The same, reading and writing objects there.
+    pub(crate) fn with_objects(&self, objects: &Path) -> Git {
+        self.clone().with("GIT_OBJECT_DIRECTORY", objects)
+    }
+
+    /// Whether there is a git that is new enough; asked once. The error says in words what is the matter.
+    pub(crate) async fn usable() -> Result<(), &'static str> {
+        static ANSWER: tokio::sync::OnceCell<Result<(), &'static str>> = tokio::sync::OnceCell::const_new();
+        let ask = || async {
+            match Git::within(Path::new("/")).run(&["version"]).await {
+                Ok(printed) => version_of(&printed.word()).filter(|found| *found >= OLDEST).map(drop).ok_or(TOO_OLD),
+                Err(_) => Err(MISSING),
+            }
+        };
+        *ANSWER.get_or_init(ask).await
     }
 
     fn with(mut self, name: &'static str, value: &Path) -> Git {
@@ -198,6 +221,12 @@ impl Git {
     }
 }
 
+/// Major and minor number in `git version 2.47.3`.
+fn version_of(text: &str) -> Option<(u32, u32)> {
+    let mut numbers = text.strip_prefix("git version ")?.split(['.', ' ']).map(|word| word.parse().ok());
+    Some((numbers.next()??, numbers.next()??))
+}
+
 /// The first word that is neither `-c` nor its setting.
 fn subcommand<S: AsRef<OsStr>>(args: &[S]) -> String {
     let word = args.iter().map(AsRef::as_ref).find(|word| *word != "-c" && !word.to_string_lossy().contains('='));
@@ -216,4 +245,16 @@ async fn take(pipe: Option<impl AsyncRead + Unpin>, limit: u64) -> std::io::Resu
 /// The first lines of a message, at most 500 characters.
 fn shorten(message: &str) -> String {
     message.chars().take(500).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::version_of;
+
+    #[test]
+    fn versions_are_read() {
+        assert_eq!(version_of("git version 2.47.3"), Some((2, 47)));
+        assert_eq!(version_of("git version 2.31 (Apple Git-1)"), Some((2, 31)));
+        assert_eq!(version_of("hello"), None);
+    }
 }

@@ -8,15 +8,20 @@
 //! be started is an [`Outcome`] like any other, so callers have one path. Linux only: the sandbox is made of
 //! namespaces, Landlock, seccomp and `/proc`.
 
+mod apply;
 mod bwrap;
 mod cgroup;
+mod checkout;
 mod child;
+mod copies;
+mod duplicate;
 mod environment;
 mod exec;
 mod fence;
 mod files;
 mod git;
 mod layout;
+mod left_out;
 mod log;
 mod monitor;
 mod patch;
@@ -25,11 +30,14 @@ mod project;
 mod publish;
 mod pump;
 mod redact;
+mod repository;
 mod sandbox;
 mod seccomp;
 mod sys;
 mod toolchain;
 mod tree;
+mod unified;
+mod walk;
 mod worktree;
 
 pub use exec::{Job, Outcome, run};

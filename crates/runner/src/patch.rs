@@ -1,8 +1,7 @@
 //! A difference as data: git's unified format with `a/` and `b/` prefixes, and what it touches.
 //!
 //! Binary files and files that are not UTF-8 travel as git binary patches, so the text is always a `String`.
-//! Deliberately absent: renames (a rename is a deletion and an addition, which every reader understands) and
-//! applying, which is git's work.
+//! Deliberately absent: renames (a rename is a deletion and an addition, which every reader understands).
 
 use mb_core::workflow::hex;
 use serde::{Deserialize, Serialize};
@@ -159,7 +158,8 @@ impl<'a> Reader<'a> {
 
     /// Skips one hunk's body and counts its lines.
     fn hunk(&mut self, header: &str, file: &mut PatchedFile) -> Result<(), BadPatch> {
-        let (mut old, mut new) = hunk_lengths(header).ok_or_else(|| self.bad("the hunk header cannot be read"))?;
+        let ((_, mut old), (_, mut new)) =
+            hunk_ranges(header).ok_or_else(|| self.bad("the hunk header cannot be read"))?;
         while old > 0 || new > 0 {
             let line = self.peek().ok_or_else(|| self.bad("the hunk ends early"))?;
             self.at += 1;
@@ -184,7 +184,7 @@ impl<'a> Reader<'a> {
 }
 
 /// The path of `a/P b/P` (both are the same, as there are no renames), unquoted.
-fn header_path(header: &str) -> Option<String> {
+pub(crate) fn header_path(header: &str) -> Option<String> {
     if let Some(rest) = header.strip_prefix('"') {
         let (path, _) = unquote(rest)?;
         return path.strip_prefix("a/").map(str::to_owned);
@@ -231,15 +231,18 @@ fn unquote(text: &str) -> Option<(String, &str)> {
     }
 }
 
-/// The lengths in `@@ -1,2 +3,4 @@`; a missing length is 1.
-fn hunk_lengths(header: &str) -> Option<(u32, u32)> {
+/// Where a side of a hunk begins, and how many lines it has.
+pub(crate) type Range = (u32, u32);
+
+/// The two ranges in `@@ -1,2 +3,4 @@`; a missing length is 1.
+pub(crate) fn hunk_ranges(header: &str) -> Option<(Range, Range)> {
     let mut words = header.split(' ').skip(1);
-    let length = |range: &str| match range.split_once(',') {
-        Some((_, length)) => length.parse().ok(),
-        None => Some(1),
+    let range = |text: &str| match text.split_once(',') {
+        Some((start, length)) => Some((start.parse().ok()?, length.parse().ok()?)),
+        None => Some((text.parse().ok()?, 1)),
     };
-    let old = length(words.next()?.strip_prefix('-')?)?;
-    let new = length(words.next()?.strip_prefix('+')?)?;
+    let old = range(words.next()?.strip_prefix('-')?)?;
+    let new = range(words.next()?.strip_prefix('+')?)?;
     Some((old, new))
 }
 

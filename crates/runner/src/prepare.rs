@@ -99,7 +99,7 @@ pub(crate) fn prepare(job: &Job<'_>, mark: &str) -> Result<Prepared, Refusal> {
         SandboxLevel::None => Launch::plain(work.direct(&dir, mark)),
     };
     launch.file_bytes_max = job.limits.disk_bytes_max;
-    let group = Group::create(job.sandbox.report().cgroup, &job.limits);
+    let group = Group::create(job.sandbox.cgroup(), &job.limits);
     match &group {
         Some(group) => launch.doors = group.doors()?,
         None => {

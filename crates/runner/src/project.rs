@@ -1,21 +1,23 @@
 //! A user's project and its frozen copies.
 //!
-//! A snapshot is a git tree: `git add -A` into a *copy* of the index, then `write-tree`. For a repository the
-//! objects go into its own database and nothing else of it is touched: not the index, HEAD, stash or a reference.
-//! A folder without a repository gets a private database in our data folder, so both kinds are one kind from here on.
+//! In a repository a snapshot is a git tree: `git add -A` into a *copy* of the index, then `write-tree`. The objects go
+//! into the repository's own database and nothing else of it is touched: not the index, HEAD, stash or a reference. A
+//! folder without a repository, or a machine without git, gets copies of ours (`copies.rs`); differences look the
+//! same either way.
 //!
 //! Deliberately absent: a reference that keeps the objects alive. Git spares unreferenced objects for two weeks
 //! (`gc.pruneExpire`), far longer than any run, and a reference would show in the user's `log --all` and pushes.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use mb_core::workflow::hex;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use crate::files;
+use crate::copies::Copies;
 use crate::git::{Git, GitError};
+use crate::repository::{self, Found, GitDir, Head, Repository, write_git_dir};
+use crate::{files, left_out, walk};
 
 /// Files outside version control a snapshot takes in, in number.
 const NEW_FILES_MAX: u64 = 200_000;
@@ -28,7 +30,7 @@ const NEW_BYTES_MAX: u64 = 2 << 30;
 pub enum ProjectKind {
     /// It is, or is a folder of, a git repository.
     Git,
-    /// A folder without a repository.
+    /// A folder without a repository, or without a git to speak to it.
     Plain,
 }
 
@@ -38,15 +40,8 @@ pub struct Project {
     root: PathBuf,
     pub(crate) top: PathBuf,
     pub(crate) repository: Option<Repository>,
-}
-
-/// The folders of a project's repository.
-#[derive(Debug, Clone)]
-pub(crate) struct Repository {
-    /// `.git`, or the private part of a linked worktree.
-    pub(crate) git_dir: PathBuf,
-    /// What all worktrees of the repository share.
-    pub(crate) common_dir: PathBuf,
+    /// Why a repository that is there is not used.
+    note: Option<String>,
 }
 
 /// A frozen copy of a project's files as they were: tracked, modified and new ones, ignored ones left out.
@@ -55,11 +50,11 @@ pub(crate) struct Repository {
 pub struct Snapshot {
     /// Whether the project is in a repository.
     pub kind: ProjectKind,
-    /// Id of the git tree: the same content has the same id.
+    /// Id of the git tree, or of our own list of files: the same content has the same id.
     pub tree: String,
     /// The commit that was checked out, if there was one.
     pub base_commit: Option<String>,
-    /// The object database that holds the tree.
+    /// The folder that holds the contents: git's object database, or our own.
     pub objects: PathBuf,
     /// What a person should know: submodules left out, files that could not be read.
     pub notes: Vec<String>,
@@ -115,9 +110,15 @@ pub enum ProjectError {
     Conflict {
         /// The first file that does not fit.
         file: String,
-        /// What git said.
+        /// Why not.
         #[source]
-        source: GitError,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A file that is not text has changed, and there is no git to write that down.
+    #[error("{file:?} is not text; without git and a repository such a change cannot be kept")]
+    Binary {
+        /// The file.
+        file: String,
     },
     /// Git printed a difference this program cannot read.
     #[error("the changes could not be read")]
@@ -146,24 +147,53 @@ pub(crate) fn at(path: &Path) -> impl FnOnce(std::io::Error) -> ProjectError {
 }
 
 impl Project {
-    /// Finds out what `root` is. A folder of a repository counts as that repository; so does a linked worktree.
+    /// Finds out what `root` is. A folder of a repository counts as that repository; so does a linked worktree. A
+    /// repository without a git that can be used counts as a folder of files.
     ///
     /// # Errors
-    /// When `root` is not a folder. A missing git is not an error here; the first snapshot says it.
+    /// When `root` is not a folder.
     pub async fn open(root: &Path) -> Result<Project, ProjectError> {
+        let plain = Project::open_plain(root)?;
+        let Some(Found { top, repository }) = repository::find(&plain.root) else { return Ok(plain) };
+        let project = match (Git::usable().await, repository) {
+            (Err(why), _) => {
+                let why =
+                    format!("{why}: files that are both committed and ignored are left out, and git does not work");
+                Project { top, note: Some(why), ..plain }
+            }
+            (Ok(()), Some(repository)) => Project { top, repository: Some(repository), ..plain },
+            (Ok(()), None) => plain.ask().await,
+        };
+        Ok(project)
+    }
+
+    /// Takes `root` as a folder of files, whether or not it is in a repository.
+    ///
+    /// # Errors
+    /// When `root` is not a folder.
+    pub fn open_plain(root: &Path) -> Result<Project, ProjectError> {
         let bad = |source| ProjectError::Root { path: root.to_owned(), source };
         let root = root.canonicalize().map_err(bad)?;
         if !root.is_dir() {
             return Err(bad(std::io::ErrorKind::NotADirectory.into()));
         }
+        Ok(Project { top: root.clone(), root, repository: None, note: None })
+    }
+
+    /// Asks git where an unusual repository has what, and whether it may be used.
+    async fn ask(self) -> Project {
         let asked = ["rev-parse", "--path-format=absolute", "--show-toplevel", "--git-dir", "--git-common-dir"];
-        let answer = Git::within(&root).run(&asked).await.map(|printed| printed.word()).unwrap_or_default();
-        let mut lines = answer.lines().map(PathBuf::from);
-        let (top, repository) = match (lines.next(), lines.next(), lines.next()) {
-            (Some(top), Some(git_dir), Some(common_dir)) => (top, Some(Repository { git_dir, common_dir })),
-            _ => (root.clone(), None),
+        let answer = match Git::within(&self.root).run(&asked).await {
+            Ok(printed) => printed.word(),
+            Err(error) => return Project { note: Some(format!("the repository is not used: {error}")), ..self },
         };
-        Ok(Project { root, top, repository })
+        let mut lines = answer.lines().map(PathBuf::from);
+        match (lines.next(), lines.next(), lines.next()) {
+            (Some(top), Some(git_dir), Some(common_dir)) => {
+                Project { top, repository: Some(Repository { git_dir, common_dir }), ..self }
+            }
+            _ => self,
+        }
     }
 
     /// The project's folder, absolute and without symbolic links.
@@ -171,141 +201,142 @@ impl Project {
         &self.root
     }
 
-    /// Whether there is a repository.
+    /// The project's folder below the top of the repository; empty when they are the same.
+    pub(crate) fn prefix(&self) -> &Path {
+        self.root.strip_prefix(&self.top).unwrap_or(Path::new(""))
+    }
+
+    /// Whether there is a repository that can be used.
     pub fn is_git(&self) -> bool {
         self.repository.is_some()
     }
 
     /// The commit that is checked out now; none without a repository or before the first commit.
     pub async fn head(&self) -> Option<String> {
-        self.repository.as_ref()?;
-        let asked = ["rev-parse", "--verify", "--quiet", "HEAD^{commit}"];
-        Git::within(&self.top).run(&asked).await.ok().map(|printed| printed.word())
+        let repository = self.repository.as_ref()?;
+        match repository.head() {
+            Head::Commit(id) => Some(id),
+            Head::Unborn => None,
+            Head::Unknown => {
+                let asked = ["rev-parse", "--verify", "--quiet", "HEAD^{commit}"];
+                let git = Git::on(&repository.git_dir, &self.top);
+                git.run(&asked).await.ok().map(|printed| printed.word())
+            }
+        }
     }
 
     /// Freezes the files as they are now. `store` is a folder of ours for private state; it is made if missing.
+    /// `caches` are folders of build products relative to the project root: what version control does not know in
+    /// them is left out, ignored or not.
     ///
     /// # Errors
-    /// Git is missing or refuses, or more than 200,000 files or 2 GiB are neither committed nor ignored.
-    pub async fn snapshot(&self, store: &Path) -> Result<Snapshot, ProjectError> {
+    /// Git refuses, or more than 200,000 files or 2 GiB are neither committed nor ignored.
+    pub async fn snapshot(&self, store: &Path, caches: &BTreeSet<String>) -> Result<Snapshot, ProjectError> {
         fs::create_dir_all(store).map_err(at(store))?;
-        let (git_dir, common_dir) = match &self.repository {
-            Some(repository) => (repository.git_dir.clone(), repository.common_dir.clone()),
-            None => self.private_repository(store)?,
+        let rules = left_out::rules(self.prefix(), caches);
+        let mut snapshot = match &self.repository {
+            Some(repository) => self.freeze(repository, store, &rules).await?,
+            None => {
+                let (project, store) = (self.clone(), store.to_owned());
+                blocking(move || project.copy(&store, &rules)).await?
+            }
         };
-        let index = PrivateIndex::copy_of(&git_dir.join("index"), store)?;
-        let git = Git::on(&git_dir, &self.top).with_index(&index.path);
-        let (head, allowed) = tokio::join!(self.head(), self.check_size(&git));
-        allowed?;
-        // Exit code 1 means that some files could not be read; the rest is in the index.
-        let added = git.call(&["add", "--all", "--ignore-errors"], b"", 1 << 20, &[0, 1]).await?;
-        let tree = git.run(&["write-tree"]).await?.word();
-        if self.repository.is_none() {
-            // Kept so that the next snapshot need not read every file again.
-            fs::rename(&index.path, git_dir.join("index")).map_err(at(&git_dir))?;
-        }
-        let kind = if self.is_git() { ProjectKind::Git } else { ProjectKind::Plain };
-        let notes = self.notes(&added.stderr);
-        Ok(Snapshot { kind, tree, base_commit: head, objects: common_dir.join("objects"), notes })
-    }
-
-    fn notes(&self, complaints: &str) -> Vec<String> {
-        let mut notes: Vec<String> =
-            complaints.lines().filter(|line| line.starts_with("error:")).take(5).map(str::to_owned).collect();
+        snapshot.notes.extend(self.note.clone());
         if self.top.join(".gitmodules").is_file() {
-            notes.push("submodules are not carried into the worktree".to_owned());
+            snapshot.notes.push("submodules are not carried into the worktree".to_owned());
         }
-        notes
+        Ok(snapshot)
     }
 
-    /// A repository of ours for a project that has none. Its objects and index make the next snapshot fast.
-    fn private_repository(&self, store: &Path) -> Result<(PathBuf, PathBuf), ProjectError> {
-        let name = hex(&Sha256::digest(self.top.as_os_str().as_encoded_bytes()));
-        let git_dir = store.join(format!("{}.git", &name[..16]));
-        write_git_dir(&git_dir, &GitDir::default()).map_err(at(&git_dir))?;
-        let git_dir = git_dir.canonicalize().map_err(at(&git_dir))?;
-        Ok((git_dir.clone(), git_dir))
+    /// A snapshot in the repository's own database. All calls use a git folder of ours with the user's objects, a copy
+    /// of the user's index and more that is ignored than the user says.
+    async fn freeze(&self, repository: &Repository, store: &Path, rules: &str) -> Result<Snapshot, ProjectError> {
+        let base_commit = self.head().await;
+        let objects = repository.common_dir.join("objects");
+        let ours = OwnGit::create(repository, store, base_commit.as_deref(), rules)?;
+        let git = Git::on(&ours.0, &self.top).with_objects(&objects);
+        let asked = ["status", "--porcelain", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=all"];
+        let committed = async {
+            match &base_commit {
+                Some(commit) => git.run(&["rev-parse", "--verify", &format!("{commit}^{{tree}}")]).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        let (status, committed) = tokio::try_join!(git.run(&asked), committed)?;
+        let (tree, notes) = match committed {
+            // Nothing differs: the commit's tree is the snapshot.
+            Some(tree) if status.stdout.is_empty() => (tree.word(), Vec::new()),
+            _ => {
+                self.check_size(untracked(&status.stdout))?;
+                // Exit code 1 means that some files could not be read; the rest is in the index.
+                let added = git.call(&["add", "--all", "--ignore-errors"], b"", 1 << 20, &[0, 1]).await?;
+                let complaints = added.stderr.lines().filter(|line| line.starts_with("error:"));
+                (git.run(&["write-tree"]).await?.word(), complaints.take(5).map(str::to_owned).collect())
+            }
+        };
+        Ok(Snapshot { kind: ProjectKind::Git, tree, base_commit, objects, notes })
     }
 
-    /// Refuses to copy a forgotten data set into the object database.
-    async fn check_size(&self, git: &Git) -> Result<(), ProjectError> {
-        let new = git.run(&["ls-files", "-z", "--others", "--exclude-standard"]).await?;
-        let (mut count, mut bytes, mut largest) = (0, 0, (0, String::new()));
-        for name in new.stdout.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
-            let name = String::from_utf8_lossy(name);
-            let size = fs::symlink_metadata(self.top.join(&*name)).map_or(0, |meta| meta.len());
+    /// A snapshot in a database of ours.
+    fn copy(&self, store: &Path, rules: &str) -> Result<Snapshot, ProjectError> {
+        let found = walk::files(&self.top, rules).map_err(at(&self.top))?;
+        self.check_size(found.files.iter().map(String::as_str))?;
+        let objects = store.join("copies");
+        let copies = Copies::in_folder(&objects);
+        let mut notes = found.notes;
+        let frozen = copies.freeze(&self.top, &found.files, &mut notes).and_then(|tree| copies.keep_tree(&tree));
+        let tree = frozen.map_err(at(&objects))?;
+        Ok(Snapshot { kind: ProjectKind::Plain, tree, base_commit: None, objects, notes })
+    }
+
+    /// Refuses to copy a forgotten data set.
+    fn check_size<'a>(&self, new: impl Iterator<Item = &'a str>) -> Result<(), ProjectError> {
+        let (mut count, mut bytes, mut largest) = (0, 0, (0, ""));
+        for name in new {
+            let size = fs::symlink_metadata(self.top.join(name)).map_or(0, |meta| meta.len());
             (count, bytes) = (count + 1, bytes + size);
             if size > largest.0 {
-                largest = (size, name.into_owned());
+                largest = (size, name);
             }
         }
         if count > NEW_FILES_MAX || bytes > NEW_BYTES_MAX {
-            return Err(ProjectError::TooLarge { files: count, bytes, largest: largest.1 });
+            return Err(ProjectError::TooLarge { files: count, bytes, largest: largest.1.to_owned() });
         }
         Ok(())
     }
 }
 
-/// A copy of an index file that goes away by itself.
-pub(crate) struct PrivateIndex {
-    /// The copy.
-    pub(crate) path: PathBuf,
+/// The untracked files in the output of `git status --porcelain -z`. A name that is not UTF-8 is passed over: it is
+/// only asked for its size.
+fn untracked(status: &[u8]) -> impl Iterator<Item = &str> {
+    let names = status.split(|byte| *byte == 0).filter_map(|entry| entry.strip_prefix(b"?? "));
+    names.filter_map(|name| std::str::from_utf8(name).ok())
 }
 
-impl PrivateIndex {
-    /// Copies `index` (which may not exist) into `folder`. The modification time is kept: git compares it with
-    /// the files' times to see which entries it must not trust.
-    pub(crate) fn copy_of(index: &Path, folder: &Path) -> Result<PrivateIndex, ProjectError> {
-        let copy = PrivateIndex::empty(folder);
-        match files::copy_file(index, &copy.path) {
-            Ok(()) => Ok(copy),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(copy),
-            Err(error) => Err(at(index)(error)),
-        }
-    }
+/// Runs file work off the async threads.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ProjectError> + Send + 'static,
+) -> Result<T, ProjectError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
 
-    /// A fresh name in `folder`; no file yet.
-    pub(crate) fn empty(folder: &Path) -> PrivateIndex {
-        PrivateIndex { path: folder.join(format!("index-{}", crate::sys::unique())) }
+/// A git folder for one snapshot that goes away by itself.
+struct OwnGit(PathBuf);
+
+impl OwnGit {
+    fn create(repository: &Repository, store: &Path, head: Option<&str>, rules: &str) -> Result<OwnGit, ProjectError> {
+        let ours = OwnGit(store.join(format!("git-{}", crate::sys::unique())));
+        let config = repository.common_dir.join("config");
+        let content = GitDir { head, alternate: None, include: Some(&config), sha256: repository.is_sha256() };
+        let made = write_git_dir(&ours.0, &content).and_then(|()| repository.copy_info(&ours.0, rules));
+        made.and_then(|()| repository.copy_index(&ours.0)).map_err(at(&ours.0))?;
+        Ok(ours)
     }
 }
 
-impl Drop for PrivateIndex {
+impl Drop for OwnGit {
     fn drop(&mut self) {
-        // After a rename there is nothing left to remove; a failure leaves one small file in our own folder.
-        let _ = fs::remove_file(&self.path);
+        // A failure leaves a few small files in our own folder.
+        let _ = files::remove_tree(&self.0);
     }
-}
-
-/// What a git folder of ours contains.
-#[derive(Default)]
-pub(crate) struct GitDir<'a> {
-    /// The commit HEAD names.
-    pub(crate) head: Option<&'a str>,
-    /// An object database to read from.
-    pub(crate) alternate: Option<&'a Path>,
-    /// A configuration file to take settings from.
-    pub(crate) include: Option<&'a Path>,
-    /// Whether object ids are SHA-256.
-    pub(crate) sha256: bool,
-}
-
-/// Writes a git folder by hand: five small files instead of a process.
-pub(crate) fn write_git_dir(git_dir: &Path, content: &GitDir<'_>) -> std::io::Result<()> {
-    fs::create_dir_all(git_dir.join("objects/info"))?;
-    fs::create_dir_all(git_dir.join("refs/heads"))?;
-    fs::create_dir_all(git_dir.join("info"))?;
-    let head = content.head.map_or_else(|| "ref: refs/heads/main\n".to_owned(), |commit| format!("{commit}\n"));
-    fs::write(git_dir.join("HEAD"), head)?;
-    let mut config = String::new();
-    if let Some(include) = content.include {
-        config.push_str(&format!("[include]\n\tpath = {:?}\n", include.display().to_string()));
-    }
-    let (version, format) = if content.sha256 { (1, "[extensions]\n\tobjectFormat = sha256\n") } else { (0, "") };
-    config.push_str(&format!("[core]\n\trepositoryformatversion = {version}\n\tbare = false\n{format}"));
-    fs::write(git_dir.join("config"), config)?;
-    if let Some(alternate) = content.alternate {
-        fs::write(git_dir.join("objects/info/alternates"), format!("{}\n", alternate.display()))?;
-    }
-    Ok(())
 }

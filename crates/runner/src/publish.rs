@@ -3,12 +3,13 @@
 //! A branch is written with a private index, so the user's tree, index and HEAD stay as they are. Deliberately
 //! absent: merging and pushing. What comes out is a normal branch; what happens to it is the user's decision.
 
-use std::path::Path;
+use std::path::PathBuf;
 
+use crate::apply;
+use crate::checkout::conflict;
 use crate::git::Git;
 use crate::patch::Patch;
-use crate::project::{PrivateIndex, Project, ProjectError, Repository, Snapshot};
-use crate::worktree::conflict;
+use crate::project::{Project, ProjectError, Snapshot, blocking};
 
 /// Who the commits are by. The user's own name is not used: they did not write them.
 const IDENTITY: &[&str] =
@@ -30,10 +31,10 @@ impl Project {
         commits: &[(Patch, String)],
     ) -> Result<String, ProjectError> {
         let repository = self.repository.as_ref().ok_or(ProjectError::NoRepository)?;
-        let plain = Git::within(&self.top);
+        let plain = Git::on(&repository.git_dir, &self.top);
         self.check_branch(&plain, name).await?;
-        let index = PrivateIndex::empty(&std::env::temp_dir());
-        let git = Git::on(&repository.git_dir, &self.top).with_index(&index.path);
+        let index = PrivateIndex(std::env::temp_dir().join(format!("mb-index-{}", crate::sys::unique())));
+        let git = plain.with_index(&index.0);
         git.run(&["read-tree", &snapshot.tree]).await?;
         let mut parent = self.first_parent(&git, snapshot).await?;
         for (patch, message) in commits {
@@ -77,16 +78,27 @@ impl Project {
     /// # Errors
     /// [`ProjectError::Conflict`] names the first file that has changed too much since.
     pub async fn apply_to_source(&self, patches: &[Patch]) -> Result<(), ProjectError> {
+        let Some(repository) = &self.repository else {
+            let (top, patches) = (self.top.clone(), patches.to_vec());
+            return blocking(move || apply::apply(&top, &patches)).await;
+        };
         // One call for all: git keeps track of files touched more than once and writes nothing unless all of it fits.
         let all: String = patches.iter().map(|patch| patch.diff.as_str()).collect();
         if all.is_empty() {
             return Ok(());
         }
-        let git = match &self.repository {
-            Some(Repository { git_dir, .. }) => Git::on(git_dir, &self.top),
-            None => Git::on(Path::new("/dev/null"), &self.top),
-        };
+        let git = Git::on(&repository.git_dir, &self.top);
         git.feed(&["apply", "--whitespace=nowarn", "-"], all.as_bytes()).await.map(drop).map_err(conflict)
+    }
+}
+
+/// A fresh index file that goes away by itself.
+struct PrivateIndex(PathBuf);
+
+impl Drop for PrivateIndex {
+    fn drop(&mut self) {
+        // A failure leaves one small file in the temporary folder.
+        let _ = std::fs::remove_file(&self.0);
     }
 }
 

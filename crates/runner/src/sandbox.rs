@@ -1,4 +1,7 @@
-//! Which walls this host can put around a command. Found out by trying, once, and reported.
+//! Which walls this host can put around a command. Found out by trying, and reported.
+//!
+//! Trying takes as long as a short command, so [`Sandbox::detect_in`] keeps a good answer in the data folder, beside what
+//! it depends on, until a command cannot be started. A bad answer is not kept: what is missing may be installed.
 //!
 //! Deliberately absent: falling back to no sandbox. [`Sandbox::detect`] returns the strongest that works; to go without
 //! one somebody has to say so with [`Sandbox::with_level`].
@@ -79,7 +82,7 @@ pub struct Unavailable {
 }
 
 /// How overlays can be mounted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Overlays {
     /// Not at all.
     No,
@@ -88,6 +91,9 @@ pub(crate) enum Overlays {
     /// In a user namespace.
     UserNamespace,
 }
+
+/// Name of the file with what was found out.
+const KEPT: &str = "sandbox.json";
 
 /// The walls in use. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -98,13 +104,53 @@ pub struct Sandbox {
     pub(crate) hidden: Vec<PathBuf>,
     /// Why bubblewrap does not work, when it does not.
     bwrap_problem: Option<String>,
+    /// The file this was read from.
+    kept: Option<PathBuf>,
 }
+
+/// What [`Sandbox::detect_in`] keeps: a sandbox with bubblewrap, and the host it was found on.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    host: String,
+    report: SandboxReport,
+    overlays: Overlays,
+    unshare_user: bool,
+}
+
+static FOUND: OnceLock<Sandbox> = OnceLock::new();
 
 impl Sandbox {
     /// The strongest sandbox that works here. The first call tries (some ten milliseconds, blocking); later ones know.
     pub fn detect() -> Sandbox {
-        static FOUND: OnceLock<Sandbox> = OnceLock::new();
         FOUND.get_or_init(probe).clone()
+    }
+
+    /// The same, remembered in `folder` (the data folder) from one process to the next. To be called before
+    /// [`Sandbox::detect`] and [`Sandbox::with_level`], which then know too.
+    pub fn detect_in(folder: &Path) -> Sandbox {
+        let found = FOUND.get_or_init(|| {
+            let (file, host) = (folder.join(KEPT), host());
+            recall(&file, &host).unwrap_or_else(|| {
+                let found = probe();
+                // Without the file the next process tries again.
+                let _ = keep(&file, host, &found);
+                found
+            })
+        });
+        std::thread::spawn(cgroup::sweep_all);
+        found.clone()
+    }
+
+    /// Throws away what was remembered: it was wrong.
+    pub(crate) fn forget(&self) {
+        if let Some(file) = &self.kept {
+            let _ = fs::remove_file(file);
+        }
+    }
+
+    /// The control groups in use.
+    pub(crate) fn cgroup(&self) -> CgroupVersion {
+        self.report.cgroup
     }
 
     /// The sandbox at exactly this level.
@@ -112,6 +158,9 @@ impl Sandbox {
     /// # Errors
     /// The host does not offer it.
     pub fn with_level(level: SandboxLevel) -> Result<Sandbox, Unavailable> {
+        if level == SandboxLevel::None && FOUND.get().is_none() {
+            return Ok(Sandbox::without_walls());
+        }
         let mut sandbox = Sandbox::detect();
         let why = match level {
             SandboxLevel::Bubblewrap => sandbox.bwrap_problem.clone(),
@@ -127,6 +176,19 @@ impl Sandbox {
             sandbox.report.overlays = false;
         }
         Ok(sandbox)
+    }
+
+    /// No walls, and nothing tried to find out which there could be.
+    fn without_walls() -> Sandbox {
+        let report = SandboxReport {
+            level: SandboxLevel::None,
+            cgroup: cgroup::detect(),
+            landlock_abi: crate::sys::landlock_abi(),
+            overlays: false,
+            notes: Vec::new(),
+        };
+        let overlays = Overlays::No;
+        Sandbox { report, overlays, unshare_user: false, hidden: Vec::new(), bwrap_problem: None, kept: None }
     }
 
     /// The same, with one more folder that no command may see (the data folder, with its database).
@@ -145,6 +207,39 @@ impl Sandbox {
     pub fn report(&self) -> SandboxReport {
         self.report.clone()
     }
+}
+
+/// What the answer depends on: this program, the running kernel, our user and namespaces (a container shares kernel and
+/// files with its host), and bubblewrap.
+fn host() -> String {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let space = |name: &str| fs::read_link(format!("/proc/self/ns/{name}")).unwrap_or_default();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let bwrap = std::env::split_paths(&path).map(|folder| folder.join("bwrap")).find(|program| program.is_file());
+    let changed =
+        bwrap.as_ref().and_then(|program| fs::metadata(program).ok()).map(|meta| crate::files::changed(&meta));
+    let version = env!("CARGO_PKG_VERSION");
+    let user = nix::unistd::geteuid();
+    format!("{version} {} {user} {:?} {:?} {bwrap:?} {changed:?}", boot.trim(), space("user"), space("mnt"))
+}
+
+fn recall(file: &Path, host: &str) -> Option<Sandbox> {
+    let kept: Kept = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
+    // Nothing written there can take the walls away.
+    let good = kept.host == host && kept.report.level == SandboxLevel::Bubblewrap;
+    let Kept { report, overlays, unshare_user, .. } = kept;
+    let kept = Some(file.to_owned());
+    good.then_some(Sandbox { report, overlays, unshare_user, hidden: Vec::new(), bwrap_problem: None, kept })
+}
+
+fn keep(file: &Path, host: String, found: &Sandbox) -> std::io::Result<()> {
+    if found.report.level != SandboxLevel::Bubblewrap {
+        return Ok(());
+    }
+    let kept = Kept { host, report: found.report.clone(), overlays: found.overlays, unshare_user: found.unshare_user };
+    let aside = file.with_extension(crate::sys::unique());
+    fs::write(&aside, serde_json::to_vec(&kept)?)?;
+    fs::rename(aside, file)
 }
 
 fn probe() -> Sandbox {
@@ -173,7 +268,7 @@ fn probe() -> Sandbox {
     let notes = notes(works.is_some(), &problem, overlays, cgroup, landlock_abi);
     let report = SandboxReport { level, cgroup, landlock_abi, overlays: overlays != Overlays::No, notes };
     let bwrap_problem = works.is_none().then_some(problem);
-    Sandbox { report, overlays, unshare_user, hidden: Vec::new(), bwrap_problem }
+    Sandbox { report, overlays, unshare_user, hidden: Vec::new(), bwrap_problem, kept: None }
 }
 
 fn notes(bwrap: bool, problem: &str, overlays: Overlays, cgroup: CgroupVersion, landlock_abi: u32) -> Vec<String> {
@@ -247,5 +342,42 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = crate::files::remove_tree(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_remembered_holds_for_the_same_host_and_never_takes_walls_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join(KEPT);
+        let report = |level| SandboxReport {
+            level,
+            cgroup: CgroupVersion::None,
+            landlock_abi: 3,
+            overlays: true,
+            notes: vec!["n".into()],
+        };
+        let found = |level| Sandbox {
+            report: report(level),
+            overlays: Overlays::UserNamespace,
+            unshare_user: true,
+            hidden: Vec::new(),
+            bwrap_problem: None,
+            kept: None,
+        };
+        keep(&file, "here".into(), &found(SandboxLevel::Landlock)).unwrap();
+        assert!(!file.exists(), "only what works is kept");
+        keep(&file, "here".into(), &found(SandboxLevel::Bubblewrap)).unwrap();
+        assert!(recall(&file, "elsewhere").is_none());
+        let back = recall(&file, "here").unwrap();
+        assert_eq!((back.report(), back.unshare_user), (report(SandboxLevel::Bubblewrap), true));
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(&file, text.replace("\"bubblewrap\"", "\"none\"")).unwrap();
+        assert!(recall(&file, "here").is_none());
+        back.forget();
+        assert!(!file.exists());
     }
 }

@@ -102,7 +102,7 @@ fn failed(run: &RunSummary) -> Need {
         tone: Tone::Bad,
         what: format!("{}: {}", run.project, run.summary.as_deref().unwrap_or("failed")),
         cause,
-        next: format!("mb run explain {}", run.id),
+        next: format!("mb run show {}", run.id),
         href: Some(format!("/runs/{}", run.id)),
     }
 }

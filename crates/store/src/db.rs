@@ -27,20 +27,53 @@ pub(crate) enum Backend {
     Postgres(PgPool),
 }
 
-/// SQLite's one writing connection; none once it is closed.
-pub(crate) struct Writer(Option<SqliteConnection>);
+/// When a commit has to be on the disk. A killed process loses nothing either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Durable {
+    /// Before the verb returns: somebody is told that it happened.
+    Now,
+    /// With the next commit that is [`Durable::Now`], because nobody outside this machine's processes hears of it:
+    /// claims, signs of life, what a reaper takes back. SQLite writes its log in order, so a power cut undoes the
+    /// last of these together with every process that knew of them. Nothing on PostgreSQL: its workers outlive it,
+    /// and a claim that was forgotten would be granted again under the same fence.
+    Later,
+}
+
+/// SQLite's one writing connection.
+pub(crate) struct Writer {
+    /// None once it is closed.
+    connection: Option<SqliteConnection>,
+    /// What it is set to; unknown when the caller stopped waiting for the setting.
+    durable: Option<Durable>,
+}
 
 impl Writer {
+    /// A connection that was opened with `synchronous=FULL`.
     pub(crate) fn new(connection: SqliteConnection) -> Writer {
-        Writer(Some(connection))
+        Writer { connection: Some(connection), durable: Some(Durable::Now) }
     }
 
     fn connection(&mut self) -> Result<&mut SqliteConnection, StoreError> {
-        self.0.as_mut().ok_or_else(|| sqlx::Error::PoolClosed.into())
+        self.connection.as_mut().ok_or_else(|| sqlx::Error::PoolClosed.into())
+    }
+
+    /// Sets how the next commits are synced; has an effect only outside a transaction.
+    async fn set(&mut self, durable: Durable) -> Result<(), StoreError> {
+        if self.durable == Some(durable) {
+            return Ok(());
+        }
+        self.durable = None;
+        let pragma = match durable {
+            Durable::Now => "PRAGMA synchronous = FULL",
+            Durable::Later => "PRAGMA synchronous = NORMAL",
+        };
+        sqlx::query(pragma).execute(self.connection()?).await?;
+        self.durable = Some(durable);
+        Ok(())
     }
 
     pub(crate) async fn close(&mut self) {
-        if let Some(connection) = self.0.take()
+        if let Some(connection) = self.connection.take()
             && let Err(error) = connection.close().await
         {
             tracing::warn!(%error, "the database was not closed cleanly; its log will be replayed");
@@ -50,10 +83,11 @@ impl Writer {
 
 impl Backend {
     /// A transaction that may write; dropped without [`Session::commit`] it is rolled back.
-    pub(crate) async fn write(&self) -> Result<Session, StoreError> {
+    pub(crate) async fn write(&self, durable: Durable) -> Result<Session, StoreError> {
         let connection = match self {
             Self::Sqlite { writer, .. } => {
                 let mut guard = WriteGuard(Some(writer.clone().lock_owned().await));
+                guard.writer().set(durable).await?;
                 sqlx::query("BEGIN IMMEDIATE").execute(guard.connection()?).await?;
                 Connection::SqliteWrite(guard)
             }
@@ -169,8 +203,12 @@ impl Session {
 struct WriteGuard(Option<OwnedMutexGuard<Writer>>);
 
 impl WriteGuard {
+    fn writer(&mut self) -> &mut Writer {
+        self.0.as_mut().expect("the guard is only given up at the end")
+    }
+
     fn connection(&mut self) -> Result<&mut SqliteConnection, StoreError> {
-        self.0.as_mut().expect("the guard is only given up at the end").connection()
+        self.writer().connection()
     }
 
     async fn commit(&mut self) -> Result<(), StoreError> {
@@ -352,4 +390,32 @@ impl Row {
 /// A duration as the databases' settings want it: whole milliseconds.
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+
+    /// 1 is NORMAL, 2 is FULL.
+    async fn level(session: &mut Session) -> i64 {
+        let Driver::Sqlite(connection) = session.driver().unwrap() else { unreachable!() };
+        sqlx::query_scalar("PRAGMA synchronous").fetch_one(connection).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn only_what_nobody_hears_of_is_synced_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = SqliteConnectOptions::new().filename(folder.path().join("mb.db")).create_if_missing(true);
+        let options = options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full);
+        let writer = Writer::new(SqliteConnection::connect_with(&options).await.unwrap());
+        let readers = SqlitePool::connect_lazy_with(options);
+        let backend = Backend::Sqlite { writer: Arc::new(Mutex::new(writer)), readers };
+        for (durable, expected) in [(Durable::Now, 2), (Durable::Later, 1), (Durable::Later, 1), (Durable::Now, 2)] {
+            let mut session = backend.write(durable).await.unwrap();
+            assert_eq!(level(&mut session).await, expected, "{durable:?}");
+            // Not committed, as after an error: the next one waits for the rollback and is set all the same.
+            drop(session);
+        }
+    }
 }

@@ -86,7 +86,7 @@ impl Store {
     /// [`MigrateError`].
     pub async fn migrate(&self, now: Timestamp) -> Result<Vec<String>, MigrateError> {
         let schema = self.inner.options.pg_schema.as_deref();
-        let recorded = transaction!(self, |tx| prepare(tx, schema).await).map_err(MigrateError::Records)?;
+        let recorded = transaction!(self, Later, |tx| prepare(tx, schema).await).map_err(MigrateError::Records)?;
         let mut applied_names = Vec::new();
         match compare(&recorded)? {
             SchemaState::Current => {}
@@ -94,7 +94,7 @@ impl Store {
             SchemaState::Pending(_) => {
                 for &(name, script) in MIGRATIONS {
                     let failed = |source| MigrateError::Failed { name: name.to_owned(), source };
-                    if transaction!(self, |tx| apply(tx, now, name, script).await).map_err(failed)? {
+                    if transaction!(self, Later, |tx| apply(tx, now, name, script).await).map_err(failed)? {
                         applied_names.push(name.to_owned());
                     }
                 }

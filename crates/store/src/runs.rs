@@ -99,7 +99,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`], as any other verb.
     pub async fn set_affinity(&self, id: RunId, affinity: Option<&str>) -> Result<bool, StoreError> {
-        transaction!(self, |tx| {
+        transaction!(self, Later, |tx| {
             tx.rows(sql::TASKS_LOCK_RUNS, &[Value::Texts(vec![id.to_string()])]).await?;
             keep_for(tx, id, affinity.unwrap_or("")).await
         })
@@ -112,7 +112,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`], as any other verb.
     pub async fn adopt(&self, now: Timestamp, stale: Duration) -> Result<Vec<RunId>, StoreError> {
-        transaction!(self, |tx| {
+        transaction!(self, Later, |tx| {
             let forgotten = now - stale.max(workers::REMEMBERED);
             tx.execute(sql::WORKERS_FORGET, &[Value::time(forgotten)]).await?;
             let rows = tx.rows(sql::RUNS_OWNERLESS, &[Value::time(now - stale), Value::int(ADOPT_MAX)]).await?;

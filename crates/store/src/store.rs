@@ -20,14 +20,18 @@ const TRIES_MAX: u32 = 5;
 const RETRY_WAIT: Duration = Duration::from_millis(2);
 
 /// Runs a body in one transaction, again when the database was busy. The body may use `?` and `return`, and must have
-/// no effect outside the transaction. A macro, because a future made by an `AsyncFn` cannot be shown to be `Send`.
+/// no effect outside the transaction. What it wrote is on the disk when it returns, unless it says `Later` (see
+/// [`crate::db::Durable`]). A macro, because a future made by an `AsyncFn` cannot be shown to be `Send`.
 macro_rules! transaction {
-    ($store:expr, |$tx:ident| $body:expr) => {{
+    ($store:expr, |$tx:ident| $body:expr) => {
+        transaction!($store, Now, |$tx| $body)
+    };
+    ($store:expr, $durable:ident, |$tx:ident| $body:expr) => {{
         let store: &$crate::store::Store = $store;
         let mut tries = $crate::store::Tries::default();
         loop {
             let attempt = async {
-                let mut session = store.inner.backend.write().await?;
+                let mut session = store.inner.backend.write($crate::db::Durable::$durable).await?;
                 let $tx = &mut session;
                 let result: Result<_, $crate::error::StoreError> = async { $body }.await;
                 let result = result?;

@@ -121,7 +121,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`], as any other verb.
     pub async fn claim(&self, now: Timestamp, claim: &Claim) -> Result<Vec<Claimed>, StoreError> {
-        transaction!(self, |tx| grant(tx, now, claim).await)
+        transaction!(self, Later, |tx| grant(tx, now, claim).await)
     }
 
     /// Renews leases, all in one statement; the answers are in the order of `leases`.
@@ -137,7 +137,7 @@ impl Store {
             .iter()
             .map(|lease| json!({ "run": lease.key.run, "work": lease.key.work.to_string(), "fence": lease.fence.0 }));
         let asked = [Value::array(asked.collect()), Value::time(until)];
-        let kept = transaction!(self, |tx| {
+        let kept = transaction!(self, Later, |tx| {
             let rows = tx.rows(sql::TASKS_BEAT, &asked).await?;
             rows.iter().map(|row| Ok((key_of(row)?, row.int("interrupt")? != 0))).collect::<Result<_, StoreError>>()
         });
@@ -168,7 +168,7 @@ impl Store {
     /// [`StoreError`], as any other verb.
     pub async fn reap(&self, now: Timestamp, limit: u32) -> Result<Vec<TaskKey>, StoreError> {
         let values = [Value::time(now), Value::int(limit.min(REAP_MAX))];
-        transaction!(self, |tx| {
+        transaction!(self, Later, |tx| {
             let rows = tx.rows(sql::TASKS_EXPIRED, &values).await?;
             lose(tx, now, &rows).await
         })
@@ -183,7 +183,7 @@ impl Store {
         let values = [Value::text(node), Value::id(keep), Value::int(REAP_MAX)];
         let mut lost = Vec::new();
         for _ in 0..RELEASE_ROUNDS_MAX {
-            let round = transaction!(self, |tx| {
+            let round = transaction!(self, Later, |tx| {
                 let rows = tx.rows(sql::TASKS_OF_NODE, &values).await?;
                 lose(tx, now, &rows).await
             });

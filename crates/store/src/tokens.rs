@@ -95,7 +95,7 @@ impl Store {
             return Ok(false);
         }
         let values = [Value::id(token.id), Value::time(now), Value::time(now - USED_EVERY)];
-        transaction!(self, |tx| Ok(tx.execute(sql::TOKENS_USED, &values).await? == 1))
+        transaction!(self, Later, |tx| Ok(tx.execute(sql::TOKENS_USED, &values).await? == 1))
     }
 }
 

@@ -69,7 +69,7 @@ impl Store {
             Value::time(now),
             Value::text(&worker.state),
         ];
-        transaction!(self, |tx| tx.execute(sql::WORKERS_SEEN, &values).await.map(|_| ()))
+        transaction!(self, Later, |tx| tx.execute(sql::WORKERS_SEEN, &values).await.map(|_| ()))
     }
 
     /// The workers seen within a day, by node and start.
@@ -85,7 +85,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`], as any other verb.
     pub async fn worker_gone(&self, now: Timestamp, id: WorkerId) -> Result<Vec<TaskKey>, StoreError> {
-        transaction!(self, |tx| {
+        transaction!(self, Later, |tx| {
             let rows = tx.rows(sql::TASKS_OF_WORKER, &[Value::id(id), Value::int(tasks::REAP_MAX)]).await?;
             let lost = tasks::lose(tx, now, &rows).await?;
             tx.execute(sql::WORKERS_GONE, &[Value::id(id)]).await?;

@@ -27,9 +27,8 @@ pub(crate) struct Product {
 
 impl Product {
     /// The binary at this path.
-    pub(crate) fn new(binary: &Path) -> Result<Product> {
-        ensure!(binary.is_file(), "there is no {}", binary.display());
-        Ok(Product { binary: binary.to_owned() })
+    pub(crate) fn new(binary: PathBuf) -> Product {
+        Product { binary }
     }
 
     /// How large it is.

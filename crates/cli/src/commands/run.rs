@@ -38,22 +38,26 @@ pub(crate) async fn start(global: &Global, args: &StartArgs, term: Term) -> Resu
     if global.server.is_some() {
         return start_remote(global, args, term).await;
     }
-    let engine = local::engine(global, &args.work).await?;
+    let probing = local::Probing::start(global, &args.work)?;
     let root = args.dir.canonicalize().with_context(|| format!("the folder {} cannot be used", args.dir.display()));
     let root = root.map_err(|e| Failure::new(Exit::Usage, e))?;
-    let affinity = affinity(&engine);
-    let ask = StartRun {
+    let mut ask = StartRun {
         tenant: TenantId::DEFAULT,
         command: (!args.argv.is_empty()).then(|| args.argv.clone()),
         only: args.only.clone(),
         idempotency_key: None,
         actor: "command line".into(),
-        affinity: Some(affinity.clone()),
+        affinity: None,
         repair: !args.no_repair,
         layers: layers(args),
         root,
     };
-    let created = engine.start(ask).await.map_err(refused)?.id;
+    let (data, store, env) = local::open(global).await?;
+    let frozen = ask.freeze(&data).await.map_err(refused)?;
+    let engine = Engine::new(env, store, data, probing.sandbox().await?);
+    let affinity = affinity(&engine);
+    ask.affinity = Some(affinity.clone());
+    let created = engine.accept(ask, frozen).await.map_err(refused)?.id;
     let talk = match (args.quiet || global.json, args.verbose) {
         (true, _) => Talk::Quiet,
         (false, true) => Talk::Verbose,
@@ -62,7 +66,9 @@ pub(crate) async fn start(global: &Global, args: &StartArgs, term: Term) -> Resu
     // One command's output is what the caller asked for; a workflow's would be noise.
     let show_output = talk != Talk::Quiet && (args.verbose || !args.argv.is_empty());
     let run = carry(&engine, created, affinity, &args.work, Teller::new(term, talk), show_output).await?;
-    let exit = finish(global, &engine, &run, args.apply, term).await?;
+    let exit = finish(global, &engine, &run, args.apply, term).await;
+    engine.clear_up().await;
+    let exit = exit?;
     let outcome = run.state.outcome();
     let clean = (outcome != Some(RunOutcome::Repaired) || args.apply) && !run.is_flaky();
     Ok(if args.strict && exit == Exit::Ok && !clean { Exit::Degraded } else { exit })
@@ -99,6 +105,7 @@ async fn start_remote(global: &Global, args: &StartArgs, term: Term) -> Result<E
 
 /// Goes on with a run whose process is gone.
 pub(crate) async fn resume(global: &Global, named: Option<&str>, work: &WorkArgs, term: Term) -> Result<Exit, Failure> {
+    here_only(global, "resume")?;
     let engine = local::engine(global, work).await?;
     let id = match named {
         Some(text) => text.parse::<RunId>().map_err(|e| Failure::new(Exit::Usage, e))?,
@@ -111,7 +118,18 @@ pub(crate) async fn resume(global: &Global, named: Option<&str>, work: &WorkArgs
     let affinity = affinity(&engine);
     engine.take_over(&run, &affinity).await.context("the run cannot be taken over")?;
     let run = carry(&engine, id, affinity, work, Teller::new(term, Talk::Normal), false).await?;
-    finish(global, &engine, &run, false, term).await
+    let exit = finish(global, &engine, &run, false, term).await;
+    engine.clear_up().await;
+    exit
+}
+
+/// Refuses a server for what is done in the data folder and the files of this machine.
+fn here_only(global: &Global, command: &str) -> Result<(), Failure> {
+    if global.server.is_none() {
+        return Ok(());
+    }
+    let error = anyhow!("mb run {command} works on the data folder of this machine, not through a server");
+    Err(Failure::new(Exit::Usage, error).mend("on the server's machine, leave out --server and MB_SERVER"))
 }
 
 /// The label that keeps an embedded run to its own process.
@@ -140,7 +158,11 @@ fn layers(args: &StartArgs) -> Layers {
 
 fn refused(error: StartError) -> Failure {
     match error {
-        StartError::Config(errors) => Failure::new(Exit::Usage, errors).mend("mb config check"),
+        StartError::Config(errors) => {
+            let nothing = errors.0.iter().any(|error| matches!(error.problem, mb_project::Problem::NothingFound));
+            let mend = if nothing { "mb run -- CMD, or mb init and add a step" } else { "mb config check" };
+            Failure::new(Exit::Usage, errors).mend(mend)
+        }
         error @ StartError::NoSuchStep { .. } => Failure::new(Exit::Usage, error),
         error @ StartError::Project(_) => Failure::new(Exit::Usage, error),
         error @ StartError::Store(_) => Failure::new(Exit::Unreachable, error).mend("mb doctor"),
@@ -240,6 +262,7 @@ async fn finish(global: &Global, engine: &Engine, run: &Run, apply: bool, term: 
 
 /// `mb run apply`: brings a finished run's repairs into the project's own files.
 pub(crate) async fn apply(global: &Global, named: Option<&str>) -> Result<Exit, Failure> {
+    here_only(global, "apply")?;
     let engine = local::looking(global).await?;
     let id = Access::Local(engine.clone()).pick(named).await?;
     let run = stored(&engine, id).await?;

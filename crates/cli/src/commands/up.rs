@@ -61,6 +61,7 @@ pub(crate) async fn run(global: &Global, mut args: UpArgs, term: Term) -> Result
     engine.drain();
     stop.cancel();
     while parts.join_next().await.is_some() {}
+    engine.clear_up().await;
     serving.await.context("the server ended badly")?.context("the server stopped with an error")?;
     engine.store().close().await;
     exit

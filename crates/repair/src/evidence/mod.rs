@@ -85,11 +85,12 @@ pub fn classify(observed: &Observed<'_>) -> Failure {
     let deciding = readings.first();
     let (kind, signal) = decide(observed, deciding);
     let diagnostics = diagnostics(&readings, kind);
-    let hints: BTreeSet<Hint> = readings
+    let mut hints: BTreeSet<Hint> = readings
         .iter()
         .filter(|reading| reading.signal <= Signal::ToolLine)
         .flat_map(|reading| reading.hints.iter().cloned())
         .collect();
+    hints.extend(missing_program(observed));
     let tool = deciding.filter(|reading| reading.signal < Signal::Text).map(|reading| reading.tool.clone());
     let first = diagnostics.first();
     let summary = match signal {
@@ -140,9 +141,18 @@ fn decide(observed: &Observed<'_>, deciding: Option<&Reading>) -> (FailureKind, 
     }
 }
 
+/// The program that could not be found, when it is the one the step names and not one that a shell looked for.
+fn missing_program(observed: &Observed<'_>) -> Option<Hint> {
+    let program = observed.step.command.argv().into_iter().next()?;
+    (observed.exit == ExitCause::NotFound).then_some(Hint::MissingTool { tool: program })
+}
+
 /// What the exit says, and what the tool said last if anything.
 fn by_exit(view: &View<'_>, deciding: Option<&Reading>) -> String {
     let observed = view.observed;
+    if let Some(Hint::MissingTool { tool }) = missing_program(observed) {
+        return format!("{}: {tool}", observed.exit);
+    }
     let said = deciding.filter(|reading| reading.signal <= Signal::GoalLine);
     let said = said.map(|reading| summary::summary(view, reading.kind(), Some(reading)));
     match said.or_else(|| observed.detail.map(str::to_owned)) {

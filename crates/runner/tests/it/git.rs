@@ -1,8 +1,8 @@
-//! Snapshots, worktrees, differences and branches; the user's repository stays as it was.
+//! What only a repository has: commits, branches and commands that ask git. The user's own stays as it was.
 
 use std::fs;
 
-use mb_runner::{Patch, PatchKind, PatchLimits, Project, ProjectError};
+use mb_runner::{PatchKind, PatchLimits, Project, ProjectError};
 
 use crate::support::{Bench, git, sh, state, until, write_all};
 
@@ -92,27 +92,6 @@ async fn a_difference_survives_the_way_into_another_worktree_and_a_branch() {
 }
 
 #[tokio::test]
-async fn applying_to_the_users_files_is_all_or_nothing() {
-    for bench in [Bench::git(&[("a", "1\n"), ("b", "1\n")]).await, Bench::plain(&[("a", "1\n"), ("b", "1\n")]).await] {
-        let root = bench.root().to_owned();
-        let snapshot = bench.snapshot().await;
-        let tree = bench.worktree_of(&snapshot, &[], &[]).await;
-        write_all(tree.path(), &[("a", "2\n"), ("b", "2\n")]);
-        let first = tree.diff(PatchLimits::default()).await.unwrap();
-        let tree = bench.worktree_of(&snapshot, std::slice::from_ref(&first), &[]).await;
-        write_all(tree.path(), &[("a", "3\n")]);
-        let second = tree.diff(PatchLimits::default()).await.unwrap();
-        write_all(&root, &[("b", "user\n")]);
-        let refused = bench.project.apply_to_source(&[first.clone(), second.clone()]).await.unwrap_err();
-        assert!(matches!(&refused, ProjectError::Conflict { file, .. } if file == "b"), "{refused:?}");
-        assert_eq!(fs::read_to_string(root.join("a")).unwrap(), "1\n");
-        write_all(&root, &[("b", "1\n")]);
-        bench.project.apply_to_source(&[first, second]).await.unwrap();
-        assert_eq!(fs::read_to_string(root.join("a")).unwrap(), "3\n");
-    }
-}
-
-#[tokio::test]
 async fn a_folder_of_a_repository_is_that_repository_with_its_own_start() {
     let bench = Bench::git(&[("sub/dir/f", "1\n"), ("top", "t\n")]).await;
     let root = bench.root().join("sub/dir");
@@ -152,36 +131,6 @@ async fn odd_repositories_work() {
     assert!(matches!(used, ProjectError::BranchInUse { .. }), "{used:?}");
     let bad = bench.project.publish_branch(&snapshot, "a..b", &[]).await.unwrap_err();
     assert!(matches!(bad, ProjectError::BranchName { .. }), "{bad:?}");
-}
-
-#[tokio::test]
-async fn a_plain_folder_honours_gitignore_and_has_no_branch() {
-    let bench = Bench::plain(&[("a", "1\n"), (".gitignore", "out/\n"), ("out/x", "x\n")]).await;
-    assert!(!bench.project.is_git());
-    let snapshot = bench.snapshot().await;
-    let tree = bench.worktree_of(&snapshot, &[], &[]).await;
-    let ran = bench.run_in(&tree, sh("ls -A; git rev-parse HEAD 2>/dev/null || echo none; echo 2 > a")).await;
-    assert_eq!(ran.ok(), ".gitignore\na\nnone\n");
-    let patch = tree.diff(PatchLimits::default()).await.unwrap();
-    assert_eq!((patch.files[0].added, patch.files[0].removed), (1, 1));
-    let refused = bench.project.publish_branch(&snapshot, "x", &[]).await.unwrap_err();
-    assert!(matches!(refused, ProjectError::NoRepository));
-    assert!(!bench.root().join(".git").exists());
-}
-
-#[tokio::test]
-async fn limits_and_bad_patches_are_refused_with_a_reason() {
-    let bench = Bench::git(&[("a", "1\n")]).await;
-    let tree = bench.worktree(&[], &[]).await;
-    write_all(tree.path(), &[("b", &"x\n".repeat(1000)), ("c", "1\n")]);
-    let small = tree.diff(PatchLimits { bytes_max: 500, files_max: 10 }).await.unwrap_err();
-    assert!(matches!(small, ProjectError::PatchTooLarge { limit: 500, .. }), "{small:?}");
-    let few = tree.diff(PatchLimits { files_max: 1, ..PatchLimits::default() }).await.unwrap_err();
-    assert!(matches!(few, ProjectError::PatchTooLarge { limit: 1, .. }), "{few:?}");
-    let outside = "diff --git a/../x b/../x\nnew file mode 100644\n--- /dev/null\n+++ b/../x\n@@ -0,0 +1 @@\n+x\n";
-    let outside = Patch::parse(outside.into()).unwrap();
-    assert!(tree.apply(&outside).await.is_err());
-    assert!(!tree.path().parent().unwrap().join("x").exists());
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test fails its test")]
 
+mod files;
 mod git;
 mod limits;
 mod sandbox;

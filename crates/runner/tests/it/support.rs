@@ -96,6 +96,13 @@ impl Bench {
         Bench::over(dir, &root).await
     }
 
+    /// The same files three times: in a repository, without one, and in a repository of a machine without git.
+    pub(crate) async fn every_way(files: &[(&str, &str)]) -> [(&'static str, Bench); 3] {
+        let mut without = Bench::git(files).await;
+        without.project = Project::open_plain(without.root()).unwrap();
+        [("git", Bench::git(files).await), ("plain", Bench::plain(files).await), ("without git", without)]
+    }
+
     pub(crate) async fn over(dir: tempfile::TempDir, root: &Path) -> Bench {
         let project = Project::open(root).await.unwrap();
         Bench { dir, project }
@@ -110,18 +117,21 @@ impl Bench {
     }
 
     pub(crate) async fn snapshot(&self) -> Snapshot {
-        self.project.snapshot(&self.data().join("snapshots")).await.unwrap()
+        self.snapshot_without(&[]).await
+    }
+
+    pub(crate) async fn snapshot_without(&self, caches: &[&str]) -> Snapshot {
+        self.project.snapshot(&self.data().join("snapshots"), &set(caches)).await.unwrap()
     }
 
     pub(crate) async fn worktree(&self, patches: &[Patch], caches: &[&str]) -> Worktree {
-        let snapshot = self.snapshot().await;
+        let snapshot = self.snapshot_without(caches).await;
         self.worktree_of(&snapshot, patches, caches).await
     }
 
     pub(crate) async fn worktree_of(&self, snapshot: &Snapshot, patches: &[Patch], caches: &[&str]) -> Worktree {
-        let caches: BTreeSet<String> = caches.iter().map(ToString::to_string).collect();
         let at = self.data().join("worktrees").join(unique());
-        self.project.worktree(snapshot, &at, patches, &caches).await.unwrap()
+        self.project.worktree(snapshot, &at, patches, &set(caches)).await.unwrap()
     }
 
     /// Runs in a worktree of the present state that is thrown away.
@@ -162,6 +172,10 @@ pub(crate) fn write_all(root: &Path, files: &[(&str, &str)]) {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
+}
+
+fn set(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(ToString::to_string).collect()
 }
 
 /// Runs git as a user would; returns what it printed.

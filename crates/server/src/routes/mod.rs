@@ -121,3 +121,34 @@ fn guarded(routes: Router<AppState>, state: AppState) -> Router {
         .layer(from_fn_with_state(state.clone(), guard::observe))
         .with_state(state)
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use axum::http::{Request, StatusCode};
+    use axum::routing::get;
+    use mb_core::time::Timestamp;
+    use mb_engine::{DataDir, Engine, Env, Sandbox};
+    use mb_store::{Store, StoreOptions, StoreUrl};
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_a_problem_and_is_counted() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let data = DataDir::open(dir.path()).expect("a data folder");
+        let store = Store::open(&StoreUrl::Sqlite(data.database()), StoreOptions::default()).await.expect("a store");
+        let state =
+            AppState::new(Engine::new(Env::manual(Timestamp::from_micros(1), 1), store, data, Sandbox::detect()));
+        let boom = || async { assert!(std::env::args().count() > 1_000, "the secret cause") };
+        let app = guarded(Router::new().route("/boom", get(boom)), state.clone());
+        let response = app.oneshot(Request::get("/boom").body(Body::empty()).expect("a request")).await;
+        let response = response.expect("the router never fails");
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let body = to_bytes(response.into_body(), 1 << 16).await.expect("a body");
+        let text = String::from_utf8_lossy(&body).into_owned();
+        assert!(text.contains("E0901") && text.contains("request_id") && !text.contains("secret cause"), "{text}");
+        assert_eq!(state.metrics().panics.get(), 1);
+    }
+}

@@ -198,7 +198,7 @@ fn log_section(page_of: &RunPage<'_>) -> Markup {
             div.title {
                 h2 #loghead { "Log" }
                 (picker(page_of.run, work))
-                (text::command(&format!("mb run logs {id} {work}")))
+                (text::command(&format!("mb run logs {id} --task {work}")))
             }
             ol.log.full tabindex="0" aria-label={ "log of " (work) } hx-sse:connect=[page_of.tail] hx-sse:close=[page_of.tail.map(|_| "end")] hx-swap="beforeend" hx-target="this" {
                 (log::lines(&page_of.log.lines))

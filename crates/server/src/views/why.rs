@@ -45,7 +45,7 @@ fn card(run: &Run, step: &Step, failure: &Failure, work: &str) -> Markup {
             @if !failure.diagnostics.is_empty() { (diagnostics(&failure.diagnostics)) }
             @if !failure.evidence.is_empty() {
                 ol.log.evidence { @for line in &failure.evidence {
-                    li { a href={ (log) "#L" (line.line) } { (line.line) } code { (super::ansi::line(text::clip(&line.text, 2_000))) } }
+                    li { a href={ (log) "#L" (line.line) } { (line.line) } code { (super::ansi::line(text::clip(&line.text, 400))) } }
                 } }
             }
             footer.quiet { a href={ (log) "#log" } { "log of " (work) } " · fingerprint " code { (failure.fingerprint) } }

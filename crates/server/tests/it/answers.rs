@@ -46,6 +46,16 @@ async fn pages_follow_each_other_without_gap_or_repetition() {
 }
 
 #[tokio::test]
+async fn our_client_reads_the_run_we_send() {
+    let server = Server::new().await;
+    let story = Story::new(1, "p", vec![step("a", StageKind::Test, "true", &[])]);
+    server.play(&story).await;
+    let reply = server.get(&format!("/api/v1/runs/{}", story.run.id)).await;
+    let run: mb_api::Run = serde_json::from_str(&reply.body).expect("no field twice, none missing");
+    assert_eq!((run.summary.id, run.summary.changes, run.patches.len()), (story.run.id, 0, 0));
+}
+
+#[tokio::test]
 async fn a_wrong_question_is_a_problem_with_a_code() {
     let server = Server::new().await;
     let none = "run_01jbx2m5k8e6t9h3v4n7q0r1sa";

@@ -112,8 +112,9 @@ async fn a_server_that_is_not_there_has_refused() {
 async fn a_database_that_is_not_there_is_named() {
     let Some(home) = Home::postgres().await else { return };
     let StoreUrl::Postgres(url) = &home.url else { unreachable!() };
-    let (server, _) = url.rsplit_once('/').unwrap();
-    let missing = open(StoreUrl::Postgres(format!("{server}/mb_no_such_database"))).await;
+    let (address, settings) = url.split_once('?').unwrap_or((url, ""));
+    let (server, _) = address.rsplit_once('/').unwrap();
+    let missing = open(StoreUrl::Postgres(format!("{server}/mb_no_such_database?{settings}"))).await;
     assert!(
         matches!(&missing, Err(OpenError::NoSuchDatabase { database, .. }) if database == "mb_no_such_database"),
         "{missing:?}"

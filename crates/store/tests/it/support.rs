@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mb_core::attempt::AttemptOutcome;
 use mb_core::budget::{Budget, MicroUsd};
-use mb_core::failure::{ExitCause, Failure, FailureKind, Fingerprint, Signal};
+use mb_core::failure::{Diagnostic, ExitCause, Failure, FailureKind, Fingerprint, Position, Signal};
 use mb_core::id::{RunId, TenantId, WorkerId};
 use mb_core::repair::{PatchRef, RepairOutcome, Verdict};
 use mb_core::run::{Run, Source};
@@ -197,7 +197,13 @@ pub(crate) fn failed(kind: FailureKind) -> AttemptOutcome {
         exit,
         summary: "100% of Ünits broke".into(),
         tool: Some("ruff".into()),
-        diagnostics: Vec::new(),
+        diagnostics: vec![Diagnostic {
+            tool: "ruff".into(),
+            rule: "F401".into(),
+            kind,
+            message: "unused import".into(),
+            position: Some(Position { file: "a.py".into(), line: 1, column: 1 }),
+        }],
         evidence: Vec::new(),
         hints: BTreeSet::new(),
         tests: None,

@@ -1,0 +1,13 @@
+//! The built program, driven from outside: a fresh data folder for each test, a deadline on every wait.
+//!
+//! Deliberately absent: anything that reads the program's memory or calls its functions. What a person at a shell
+//! or a script in CI cannot see is tested in the crates below.
+
+mod bad_input;
+mod cli;
+mod crash;
+mod examples;
+mod help;
+mod postgres;
+mod server;
+mod support;
