@@ -399,6 +399,20 @@ fn mypy_checks_the_packages_unless_its_own_section_says_more() {
 }
 
 #[test]
+fn benches_for_nightly_are_left_out_on_stable() {
+    let check = |tree: Tree, expected: &str| {
+        let found = detect(plant(tree).path());
+        let build = found.steps().find(|step| step.name == "build").expect("a build");
+        assert_eq!(build.command.display(), format!("cargo build --workspace {expected}"));
+    };
+    const BENCH: (&str, &str) = ("benches/b.rs", "//! B\n#![feature(test)]\n");
+    check(&[("Cargo.toml", ""), ("src/lib.rs", ""), BENCH], "--lib --bins --tests --examples");
+    check(&[("Cargo.toml", ""), ("src/main.rs", ""), BENCH], "--bins --tests --examples");
+    check(&[("Cargo.toml", ""), ("rust-toolchain", "nightly"), BENCH], "--all-targets");
+    check(&[("Cargo.toml", ""), ("benches/b.rs", "fn main() {}")], "--all-targets");
+}
+
+#[test]
 fn the_written_file_loads_back_to_the_same_workflow() {
     for (name, tree) in fixtures::ALL {
         let dir = plant(tree);
