@@ -7,11 +7,11 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use mb_core::budget::MicroUsd;
-use mb_core::failure::{ExitCause, Failure, TestCounts};
+use mb_core::failure::{ExitCause, Failure, FailureKind, TestCounts};
 use mb_core::ladder;
 use mb_core::repair::{PatchRef, RepairOutcome, Verdict, Verification};
 use mb_core::run::Step;
@@ -224,6 +224,7 @@ impl<'a> Bench<'a> {
                 return Ok(Err(format!("an edit could not be written: {error}")));
             }
         }
+        let locks = self.absent_locks(worktree);
         for command in &proposal.commands {
             let outcome = self.context.command(self.spec, command, worktree).await?;
             // Many fixers exit with an error when they found something they could not fix, so only a command
@@ -233,7 +234,23 @@ impl<'a> Bench<'a> {
                 return Ok(Err(format!("`{}`: {}{detail}", command.argv.join(" "), outcome.exit)));
             }
         }
+        for lock in locks.into_iter().filter(|lock| lock.is_file()) {
+            if let Err(error) = fs::remove_file(&lock) {
+                return Ok(Err(format!("{} could not be removed: {error}", lock.display())));
+            }
+        }
         Ok(Ok(()))
+    }
+
+    /// Lock files the project does not keep. A package manager writes one wherever it runs; unless the failure is
+    /// about dependencies, that is no part of a repair.
+    fn absent_locks(&self, worktree: &Worktree) -> Vec<PathBuf> {
+        if self.failure.kind == FailureKind::Dependency {
+            return Vec::new();
+        }
+        let folders = BTreeSet::from([worktree.path().to_owned(), worktree.path().join(&self.spec.dir)]);
+        let locks = folders.iter().flat_map(|folder| mb_repair::LOCK_FILES.iter().map(|name| folder.join(name)));
+        locks.filter(|lock| lock.symlink_metadata().is_err()).collect()
     }
 
     /// The steps the failed one needs, then itself, then every other step that had succeeded. All in these files.

@@ -95,7 +95,8 @@ fn draft(survey: &Survey, dir: &str, manifest: &Table) -> Draft {
 
 /// The targets to check: all, but no benches that use the nightly harness, which no stable compiler accepts.
 fn targets(survey: &Survey, dir: &str) -> &'static str {
-    let mut benches = survey.below(dir).filter(|file| file.ends_with(".rs") && format!("/{file}").contains("/benches/"));
+    let mut benches =
+        survey.below(dir).filter(|file| file.ends_with(".rs") && format!("/{file}").contains("/benches/"));
     let pinned = ["rust-toolchain.toml", "rust-toolchain"].iter().any(|f| survey.text(dir, f).contains("nightly"));
     let nightly = !pinned
         && benches.any(|file| survey.text(dir, file).lines().any(|line| line.trim_start().starts_with("#![feature(")));
