@@ -159,7 +159,7 @@ async fn another_process_goes_on_where_the_first_one_died() {
         worker: world.engine.worker_id(),
         slots: [(mb_core::task::QueueClass::Cpu, 1)].into(),
         affinity: None,
-        lease: std::time::Duration::from_secs(3600),
+        lease: Duration::from_secs(3600),
     };
     let row = mb_store::WorkerRow {
         id: world.engine.worker_id(),
