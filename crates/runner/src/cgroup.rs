@@ -122,41 +122,52 @@ impl Group {
 
     /// Kills everything in it; returns whether it was empty already.
     pub(crate) fn kill(&self) -> bool {
-        let listed = fs::read_to_string(self.pids.join("cgroup.procs")).unwrap_or_default();
-        if self.version == CgroupVersion::V2 && write(&self.pids.join("cgroup.kill"), "1").is_ok() {
-            return listed.is_empty();
-        }
-        for pid in listed.lines().filter_map(|line| line.parse().ok()) {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-        }
-        listed.is_empty()
+        kill_all(&self.pids)
     }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
         let folders: Vec<&PathBuf> = [&self.memory, &self.pids].into_iter().chain(&self.cpu).collect();
-        // A killed process leaves its group a moment after it is killed. What is still refused then is removed by
-        // the next start.
-        for _ in 0..20 {
-            if folders.iter().filter(|folder| fs::remove_dir(folder).is_err() && folder.exists()).count() == 0 {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        remove(&folders);
     }
 }
 
-/// Removes groups of processes that are gone.
+/// Empties and removes the groups of processes that are gone. A command killed with its owner in its first moments can
+/// outlive it: what bubblewrap starts does not die with it until it has said so to the kernel.
 fn sweep(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.filter_map(Result::ok) {
         let name = entry.file_name();
         let owner = name.to_str().and_then(|name| name.strip_prefix("mb-")?.split('-').next()?.parse::<u32>().ok());
         if owner.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
-            // Refused while it has processes.
-            let _ = fs::remove_dir(entry.path());
+            kill_all(&entry.path());
+            remove(&[&entry.path()]);
         }
+    }
+}
+
+/// Kills every process of a group; returns whether it had none.
+fn kill_all(folder: &Path) -> bool {
+    let listed = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+    // Version 2 has a door for this, which forks cannot outrun.
+    if write(&folder.join("cgroup.kill"), "1").is_ok() {
+        return listed.is_empty();
+    }
+    for pid in listed.lines().filter_map(|line| line.parse().ok()) {
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    }
+    listed.is_empty()
+}
+
+/// Removes the folders of a group. A killed process leaves its group a moment after it is killed; what is still
+/// refused then is removed by the next start.
+fn remove(folders: &[&PathBuf]) {
+    for _ in 0..20 {
+        if folders.iter().filter(|folder| fs::remove_dir(folder).is_err() && folder.exists()).count() == 0 {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -180,4 +191,30 @@ fn count(path: &Path, key: &str) -> u64 {
     let text = fs::read_to_string(path).unwrap_or_default();
     let found = text.lines().find_map(|line| line.strip_prefix(key)?.trim().parse().ok());
     found.unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn what_a_dead_owner_left_running_is_killed() {
+        let parent = match detect() {
+            CgroupVersion::V2 => own_folder("", ""),
+            CgroupVersion::V1 => own_folder("pids", "pids"),
+            CgroupVersion::None => return,
+        };
+        let mut owner = Command::new("true").spawn().unwrap();
+        owner.wait().unwrap();
+        let group = parent.unwrap().join(format!("mb-{}-left-behind", owner.id()));
+        fs::create_dir(&group).unwrap();
+        let mut left = Command::new("sleep").arg("300").spawn().unwrap();
+        write(&group.join("cgroup.procs"), &left.id().to_string()).unwrap();
+        sweep_all();
+        // It waits for the process, which would otherwise go on for minutes; the test runner has a limit for that.
+        assert!(!left.wait().unwrap().success());
+        fs::remove_dir(&group).or_else(|_| if group.exists() { Err("it is still there") } else { Ok(()) }).unwrap();
+    }
 }
