@@ -15,8 +15,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
-/// Processes the sandbox and the starting thread need, on top of what the command may have.
-const OWN_PROCESSES: u64 = 5;
+/// Processes the sandbox itself needs, on top of what the command may have.
+const OWN_PROCESSES: u64 = 4;
 
 /// Which control groups can be used.
 #[derive(Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,14 +41,6 @@ pub(crate) struct Group {
     cpu: Option<PathBuf>,
 }
 
-/// What can be used here; tried by making a group.
-pub(crate) fn detect() -> CgroupVersion {
-    [CgroupVersion::V2, CgroupVersion::V1]
-        .into_iter()
-        .find(|version| Group::create(*version).is_some_and(|group| group.limit(&Limits::DEFAULT).is_ok()))
-        .unwrap_or(CgroupVersion::None)
-}
-
 /// Removes groups left by earlier processes.
 pub(crate) fn sweep_all() {
     for folder in ["", "memory", "pids", "cpuacct"].iter().filter_map(|controller| own_folder(controller, controller)) {
@@ -56,9 +48,17 @@ pub(crate) fn sweep_all() {
     }
 }
 
+/// What can be used here; tried by making a group.
+pub(crate) fn detect() -> CgroupVersion {
+    [CgroupVersion::V2, CgroupVersion::V1]
+        .into_iter()
+        .find(|version| Group::create(*version, &Limits::DEFAULT).is_some())
+        .unwrap_or(CgroupVersion::None)
+}
+
 impl Group {
-    /// Makes a group without limits; none when any part of it is refused.
-    pub(crate) fn create(version: CgroupVersion) -> Option<Group> {
+    /// Makes a group with these limits; none when any part of it is refused.
+    pub(crate) fn create(version: CgroupVersion, limits: &Limits) -> Option<Group> {
         let name = format!("mb-{}", crate::sys::unique());
         let (memory, pids) = match version {
             CgroupVersion::V2 => (own_folder("", "")?.join(&name), own_folder("", "")?.join(&name)),
@@ -74,32 +74,25 @@ impl Group {
         } else {
             group.cpu = Some(group.memory.clone());
         }
+        let file = if version == CgroupVersion::V2 { "memory.max" } else { "memory.limit_in_bytes" };
+        write(&group.memory.join(file), &limits.memory_bytes_max.to_string()).ok()?;
+        if version == CgroupVersion::V2 {
+            // Without it the limit moves memory to swap first; not every kernel has it.
+            let _ = write(&group.memory.join("memory.swap.max"), "0");
+        }
+        write(&group.pids.join("pids.max"), &limits.pids_max.saturating_add(OWN_PROCESSES).to_string()).ok()?;
         Some(group)
     }
 
-    /// Sets its limits.
-    pub(crate) fn limit(&self, limits: &Limits) -> std::io::Result<()> {
-        let v2 = self.version == CgroupVersion::V2;
-        let file = if v2 { "memory.max" } else { "memory.limit_in_bytes" };
-        write(&self.memory.join(file), &limits.memory_bytes_max.to_string())?;
-        if v2 {
-            // Without it the limit moves memory to swap first; not every kernel has it.
-            let _ = write(&self.memory.join("memory.swap.max"), "0");
-        }
-        write(&self.pids.join("pids.max"), &limits.pids_max.saturating_add(OWN_PROCESSES).to_string())
-    }
-
-    /// Moves the calling thread alone into it, which only version 1 allows; its children are born inside.
-    pub(crate) fn admit_thread(&self) -> std::io::Result<()> {
-        [&self.memory, &self.pids].into_iter().chain(&self.cpu).try_for_each(|folder| write(&folder.join("tasks"), "0"))
-    }
-
-    /// Files a process writes `0` to in order to enter: none in version 1, where it is born inside.
+    /// Files a process with one thread writes `0` to in order to enter. In version 1 it moves that thread: moving a
+    /// process makes the kernel wait some ten milliseconds for all processors.
     pub(crate) fn doors(&self) -> std::io::Result<Vec<File>> {
-        if self.version == CgroupVersion::V1 {
-            return Ok(Vec::new());
+        let file = if self.version == CgroupVersion::V1 { "tasks" } else { "cgroup.procs" };
+        let open = |folder: &Path| OpenOptions::new().write(true).open(folder.join(file));
+        match self.version {
+            CgroupVersion::V1 => [&self.memory, &self.pids].into_iter().chain(&self.cpu).map(|f| open(f)).collect(),
+            _ => Ok(vec![open(&self.memory)?]),
         }
-        Ok(vec![OpenOptions::new().write(true).open(self.memory.join("cgroup.procs"))?])
     }
 
     /// What the kernel has refused it so far: memory (by killing something) or a process.
@@ -127,19 +120,16 @@ impl Group {
         Duration::from_nanos(nanos.trim().parse().unwrap_or(0))
     }
 
-    /// Kills everything in it but ourselves (the starter is one of our threads); returns whether it was empty already.
+    /// Kills everything in it; returns whether it was empty already.
     pub(crate) fn kill(&self) -> bool {
         let listed = fs::read_to_string(self.pids.join("cgroup.procs")).unwrap_or_default();
-        let own = std::process::id().cast_signed();
-        let others: Vec<i32> =
-            listed.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid != own && *pid > 0).collect();
         if self.version == CgroupVersion::V2 && write(&self.pids.join("cgroup.kill"), "1").is_ok() {
-            return others.is_empty();
+            return listed.is_empty();
         }
-        for pid in &others {
-            let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
+        for pid in listed.lines().filter_map(|line| line.parse().ok()) {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
-        others.is_empty()
+        listed.is_empty()
     }
 }
 

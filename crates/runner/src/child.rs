@@ -1,5 +1,8 @@
-//! Starts one process with everything that must happen between fork and exec, and waits for it, on a thread of its
-//! own (`starter.rs`).
+//! Starts one process with everything that must happen between fork and exec, and waits for it.
+//!
+//! A thread of its own starts it and stays until it has ended. The thread matters: the kernel sends the
+//! parent-death signal when the *thread* that forked ends, so a pooled thread would kill commands at random. It is
+//! also what makes an orphan impossible when this program is killed.
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
@@ -21,7 +24,6 @@ use nix::unistd::{Pid, getppid, setsid};
 use seccompiler::BpfProgram;
 use tokio::sync::oneshot;
 
-use crate::starter::Starter;
 use crate::sys::{self, Ended};
 use crate::tree::Tree;
 
@@ -182,11 +184,11 @@ pub(crate) struct Child {
 }
 
 impl Child {
-    /// Starts it from `starter`. `mark` is in its environment.
-    pub(crate) async fn start(starter: Starter, launch: Launch, mark: &str) -> io::Result<Child> {
+    /// Starts it. `mark` is in its environment.
+    pub(crate) async fn start(launch: Launch, mark: &str) -> io::Result<Child> {
         let mark = mark.to_owned();
         let (tell, started) = oneshot::channel();
-        starter.run(move || {
+        std::thread::Builder::new().name("mb-child".into()).spawn(move || {
             let mut command = launch.arm();
             let child = command.spawn();
             // Our copies of the pipes' write ends go with it: otherwise they would never close.

@@ -107,7 +107,7 @@ fn account(sandbox: SandboxLevel, exit: ExitCause, detail: Option<String>, drain
 }
 
 async fn start(job: Job<'_>, prepared: Prepared, mark: &str) -> Outcome {
-    let Prepared { mut launch, starter, group, folders, since, notes, tools_lock: _held } = prepared;
+    let Prepared { mut launch, group, folders, since, notes, tools_lock: _held } = prepared;
     let level = job.sandbox.level();
     let time_limit = Duration::from_millis(job.limits.timeout_ms).min(job.deadline.unwrap_or(Duration::MAX));
     let cannot = |error: io::Error, drained| {
@@ -122,7 +122,7 @@ async fn start(job: Job<'_>, prepared: Prepared, mark: &str) -> Outcome {
         Err(error) => return cannot(error, Drained::default()),
     };
     let group = group.map(Arc::new);
-    let child = match Child::start(starter, launch, mark).await {
+    let child = match Child::start(launch, mark).await {
         Ok(child) => child,
         Err(error) => return cannot(error, drain(pump).await),
     };

@@ -33,7 +33,6 @@ mod redact;
 mod repository;
 mod sandbox;
 mod seccomp;
-mod starter;
 mod sys;
 mod toolchain;
 mod tree;

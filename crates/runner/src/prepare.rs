@@ -21,7 +21,6 @@ use crate::environment::{self, Setting};
 use crate::exec::Job;
 use crate::layout::Layout;
 use crate::sandbox::{Overlays, SandboxLevel};
-use crate::starter::{self, Starter};
 use crate::toolchain::Toolchain;
 use crate::{fence, files, seccomp};
 
@@ -35,9 +34,7 @@ const PROCESSES_SLACK: u64 = 256;
 pub(crate) struct Prepared {
     /// What to start; its streams are not set yet.
     pub(crate) launch: Launch,
-    /// The thread to start it from.
-    pub(crate) starter: Starter,
-    /// The control group it is in.
+    /// The control group it enters.
     pub(crate) group: Option<Group>,
     /// Folders whose growth counts against the disk limit.
     pub(crate) folders: Vec<PathBuf>,
@@ -102,7 +99,7 @@ pub(crate) fn prepare(job: &Job<'_>, mark: &str) -> Result<Prepared, Refusal> {
         SandboxLevel::None => Launch::plain(work.direct(&dir, mark)),
     };
     launch.file_bytes_max = job.limits.disk_bytes_max;
-    let (starter, group) = starter::take(job.sandbox.cgroup(), &job.limits)?;
+    let group = Group::create(job.sandbox.cgroup(), &job.limits);
     match &group {
         Some(group) => launch.doors = group.doors()?,
         None => {
@@ -111,7 +108,7 @@ pub(crate) fn prepare(job: &Job<'_>, mark: &str) -> Result<Prepared, Refusal> {
         }
     }
     let folders = ["tree", "tmp", "home", "caches", "tools"].map(|name| work.layout.root.join(name)).into();
-    Ok(Prepared { launch, starter, group, folders, since, notes: work.notes, tools_lock: work.tools_lock })
+    Ok(Prepared { launch, group, folders, since, notes: work.notes, tools_lock: work.tools_lock })
 }
 
 /// The system ends a word at a zero byte, so a word with one would be another word.

@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::cgroup;
 pub use crate::cgroup::CgroupVersion;
 use crate::child::{Launch, Overlay};
-use crate::{cgroup, starter};
 
 /// Longest a probe may take.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -126,8 +126,7 @@ impl Sandbox {
     }
 
     /// The same, remembered in `folder` (the data folder) from one process to the next. To be called before
-    /// [`Sandbox::detect`] and [`Sandbox::with_level`], which then know too. Also readies what the first command
-    /// will need.
+    /// [`Sandbox::detect`] and [`Sandbox::with_level`], which then know too.
     pub fn detect_in(folder: &Path) -> Sandbox {
         let found = FOUND.get_or_init(|| {
             let (file, host) = (folder.join(KEPT), host());
@@ -138,7 +137,6 @@ impl Sandbox {
                 found
             })
         });
-        prepare_spare();
         std::thread::spawn(cgroup::sweep_all);
         found.clone()
     }
@@ -208,13 +206,6 @@ impl Sandbox {
     /// All that was found out.
     pub fn report(&self) -> SandboxReport {
         self.report.clone()
-    }
-}
-
-/// Readies, aside, what the next command will need, if it is known by now what that is.
-pub(crate) fn prepare_spare() {
-    if let Some(found) = FOUND.get() {
-        starter::prepare_spare(found.report.cgroup);
     }
 }
 

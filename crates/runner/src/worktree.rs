@@ -49,7 +49,6 @@ impl Project {
         patches: &[Patch],
         caches: &BTreeSet<String>,
     ) -> Result<Worktree, ProjectError> {
-        crate::sandbox::prepare_spare();
         let manifest = Manifest {
             source: self.top.clone(),
             objects: (snapshot.kind == ProjectKind::Git).then(|| snapshot.objects.clone()),

@@ -110,6 +110,7 @@ async fn start_remote(global: &Global, args: &StartArgs, term: Term) -> Result<E
 
 /// Goes on with a run whose process is gone.
 pub(crate) async fn resume(global: &Global, named: Option<&str>, work: &WorkArgs, term: Term) -> Result<Exit, Failure> {
+    here_only(global, "resume")?;
     let engine = local::engine(global, work).await?;
     let id = match named {
         Some(text) => text.parse::<RunId>().map_err(|e| Failure::new(Exit::Usage, e))?,
@@ -126,6 +127,15 @@ pub(crate) async fn resume(global: &Global, named: Option<&str>, work: &WorkArgs
     let exit = finish(global, &engine, &run, false, term).await;
     engine.clear_up().await;
     exit
+}
+
+/// Refuses a server for what is done in the data folder and the files of this machine.
+fn here_only(global: &Global, command: &str) -> Result<(), Failure> {
+    if global.server.is_none() {
+        return Ok(());
+    }
+    let error = anyhow!("mb run {command} works on the data folder of this machine, not through a server");
+    Err(Failure::new(Exit::Usage, error).mend("on the server's machine, leave out --server and MB_SERVER"))
 }
 
 /// The label that keeps an embedded run to its own process.
@@ -324,6 +334,7 @@ async fn finish(global: &Global, engine: &Engine, run: &Run, apply: bool, term: 
 
 /// `mb run apply`: brings a finished run's repairs into the project's own files.
 pub(crate) async fn apply(global: &Global, named: Option<&str>) -> Result<Exit, Failure> {
+    here_only(global, "apply")?;
     let engine = local::looking(global).await?;
     let id = Access::Local(engine.clone()).pick(named).await?;
     let run = stored(&engine, id).await?;

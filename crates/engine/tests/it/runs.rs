@@ -38,6 +38,34 @@ async fn a_clean_project_passes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_repair_that_is_only_untidy_is_tidied_by_the_step_it_broke() {
+    let format = r#"
+[steps.format]
+stage = "format"
+run = "! grep -n ' $' words.txt"
+[[steps.format.fix]]
+name = "trim"
+run = "sed -i 's/ *$//' words.txt"
+"#;
+    let config = LINT.replace("s/bad/good/", "'s/bad/good /'") + format;
+    let world = World::new(&[("meta-builder.toml", &config), ("words.txt", "bad\n")], true).await;
+    let run = world.run().await;
+    assert_eq!(run.state.outcome(), Some(RunOutcome::Repaired), "{}", world.decisions(run.id).await);
+    let patch = std::fs::read_to_string(run.published.and_then(|p| p.patch_file).expect("a patch")).expect("readable");
+    assert!(patch.contains("-bad\n+good\n"), "{patch}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_file_written_by_the_way_is_no_part_of_a_repair() {
+    let fixer = "sed -i s/bad/good/ words.txt && echo lock > Cargo.lock";
+    let config = LINT.replace("sed -i s/bad/good/ words.txt", fixer);
+    let world = World::new(&[("meta-builder.toml", &config), ("words.txt", "bad\n")], true).await;
+    let run = world.run().await;
+    assert_eq!(run.state.outcome(), Some(RunOutcome::Repaired), "{}", world.decisions(run.id).await);
+    assert_eq!(run.patches[0].patch.files, ["words.txt"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_fixer_repairs_and_the_users_files_stay_as_they_are() {
     for git in [true, false] {
         let world = World::new(&[("meta-builder.toml", LINT), ("words.txt", "bad\n")], git).await;

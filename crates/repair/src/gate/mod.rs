@@ -16,6 +16,7 @@ use mb_core::failure::FailureKind;
 use mb_core::workflow::RepairPolicy;
 
 use self::diff::{FileDiff, Line};
+pub use self::kinds::LOCK_FILES;
 pub(crate) use self::kinds::is_test_file;
 use self::kinds::{assertions, is_ci, is_lint_config, is_lock, judges, suppression, test_name};
 
