@@ -143,8 +143,8 @@ impl Engine {
         self.store().release_node(self.env().now(), self.data().node(), self.worker_id()).await
     }
 
-    /// Removes worktrees that no process holds.
-    async fn sweep(&self) {
+    /// Removes worktrees that no process holds: what processes left that were killed, or ended before they had done so.
+    pub async fn sweep(&self) {
         if let Err(error) = mb_runner::Project::sweep(&self.data().worktrees()).await {
             tracing::warn!(error = %context::chain(&error), "old worktrees could not be cleared away");
         }

@@ -16,11 +16,15 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 /// How far above a worktree path its manifest is looked for (a project may sit deep in its repository).
 const ANCESTORS_MAX: usize = 64;
+
+/// A folder without a manifest that is older than this was left by a process that died while making it.
+const BEING_MADE: Duration = Duration::from_secs(60);
 
 /// What was decided when the worktree was made.
 #[derive(Serialize, Deserialize, Debug, Clone)]
@@ -80,8 +84,11 @@ impl Layout {
 
     /// Whether `at` is an attempt's folder that nobody uses any more.
     pub(crate) fn is_left_over(at: &Path) -> bool {
-        let Ok(lock) = File::open(at.join("lock")) else { return at.join(MANIFEST).is_file() };
-        lock.try_lock().is_ok()
+        let is_made = at.join(MANIFEST).is_file();
+        let Ok(lock) = File::open(at.join("lock")) else { return is_made };
+        // One that is being made has a lock file for a moment before it is held, and its manifest comes last.
+        let age = lock.metadata().and_then(|meta| meta.modified()).ok().and_then(|made| made.elapsed().ok());
+        (is_made || age.is_some_and(|age| age > BEING_MADE)) && lock.try_lock().is_ok()
     }
 
     pub(crate) fn tree(&self) -> PathBuf {

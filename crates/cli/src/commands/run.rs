@@ -60,6 +60,9 @@ pub(crate) async fn start(global: &Global, args: &StartArgs, term: Term) -> Resu
     let affinity = affinity(&engine);
     ask.affinity = Some(affinity.clone());
     let created = engine.accept(ask, frozen).await.map_err(refused)?.id;
+    // Nobody waits for it: where no server is ever started, each run clears up after those before.
+    let sweeper = engine.clone();
+    tokio::spawn(async move { sweeper.sweep().await });
     let talk = match (args.quiet || global.json, args.verbose) {
         (true, _) => Talk::Quiet,
         (false, true) => Talk::Verbose,

@@ -20,10 +20,16 @@ use crate::term::{Term, clean};
 const PAGE: u32 = 5_000;
 /// Log lines one command prints; the rest is reached with `--from`.
 const LINES_MAX: usize = 2_000_000;
+/// The narrowest a table is set.
+const COLUMNS_MIN: u16 = 80;
 
 /// A table without lines: it can be read, cut and searched.
 pub(crate) fn table(headers: &[&str]) -> Table {
     let mut table = Table::new();
+    // A terminal that does not say how wide it is (a build server's) says 0; one word a line helps nobody either.
+    if table.width().is_some_and(|width| width < COLUMNS_MIN) {
+        table.set_width(COLUMNS_MIN);
+    }
     table
         .load_style(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic)
