@@ -1,4 +1,5 @@
-//! The repository's own rules and chores as code: `cargo xtask tidy`, `test`, `ci`, `crash` and `bench`.
+//! The repository's own rules and chores as code: `cargo xtask tidy`, `test`, `ci`, `crash`, `bench` and
+//! `third-party`.
 //!
 //! Deliberately absent: anything a user of Meta-Builder needs. This is for people who change it, and it depends
 //! on none of its crates, so that it builds in seconds and works when they do not compile.
@@ -9,6 +10,7 @@ mod crash;
 mod postgres;
 mod process;
 mod test;
+mod third_party;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -53,6 +55,8 @@ enum Task {
     },
     /// Measure start, overhead, memory and idle costs of the release binary
     Bench(bench::BenchArgs),
+    /// Try `mb run` on projects from package registries, as downloaded and with defects put in
+    ThirdParty(third_party::ThirdPartyArgs),
 }
 
 fn main() -> ExitCode {
@@ -63,6 +67,7 @@ fn main() -> ExitCode {
         Task::Crash { kills, seed, postgres } => crash::run(&root, kills, seed, postgres.as_deref()),
         Task::Ci { checks_only } => ci::run(&root, checks_only),
         Task::Bench(args) => bench::run(&root, &args),
+        Task::ThirdParty(args) => third_party::run(&root, &args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

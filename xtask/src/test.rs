@@ -91,7 +91,15 @@ fn needs(server: Option<&Server>) -> Vec<Need> {
         need("chromium", chromium, "console in a browser", "no browser found; apt-get install chromium"),
         need("node", answers("node"), "console scripts and JavaScript examples", "apt-get install nodejs npm"),
         need("python", answers("python3"), "Python examples", "apt-get install python3"),
+        need("ruff", answers("ruff"), "linted Python example", "pip install ruff"),
+        need("make", answers("make") && answers("gcc"), "C examples", "apt-get install build-essential"),
+        need("network", npm_registry(), "examples that install packages", "npm ping does not succeed"),
     ]
+}
+
+/// Whether packages can be had. Asked only where npm is, which is what the examples install with.
+fn npm_registry() -> bool {
+    on_path("npm").is_some() && succeeds(Command::new("npm").arg("ping"))
 }
 
 /// Whether bubblewrap may make its namespaces here. Many containers have the program and forbid them.

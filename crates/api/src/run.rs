@@ -108,7 +108,7 @@ pub struct RunSummary {
     /// Its steps in short, in order.
     pub cells: Vec<StepCell>,
     /// Changes kept.
-    pub patches_kept: u32,
+    pub changes: u32,
     /// Money spent, in millionths of a US dollar.
     pub cost_microusd: u64,
     /// When it was asked for.
@@ -360,7 +360,7 @@ impl RunSummary {
             summary: failure.map(|f| f.summary.clone()),
             tally: Tally::of(&cells),
             cells,
-            patches_kept: run.tree(),
+            changes: run.tree(),
             cost_microusd: spend.cost_microusd.0,
             created_at: run.created_at,
             started_at: run.started_at,

@@ -48,7 +48,11 @@ pub(crate) fn load(global: &Global, data: &Path) -> Result<Settings, Failure> {
     };
     let size = match std::fs::metadata(&path) {
         Ok(meta) => meta.len(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && global.config.is_none() => {
+        // A data folder that cannot be one is said to be that when it is opened.
+        Err(error)
+            if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
+                && global.config.is_none() =>
+        {
             return Ok(Settings::default());
         }
         Err(error) => return Err(usage(error.into())),

@@ -4,20 +4,20 @@
 //! has improved so far). It is accepted when the failed step succeeds *and* every step that had succeeded before
 //! still does. "Roll back" is no action: the worktree is dropped.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs;
 use std::io;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use mb_core::budget::MicroUsd;
-use mb_core::failure::{ExitCause, Failure, TestCounts};
+use mb_core::failure::{ExitCause, Failure, FailureKind, TestCounts};
 use mb_core::ladder;
 use mb_core::repair::{PatchRef, RepairOutcome, Verdict, Verification};
 use mb_core::run::Step;
 use mb_core::strategy::Strategy;
 use mb_core::task::Work;
-use mb_core::workflow::StepSpec;
+use mb_core::workflow::{StageKind, StepSpec};
 use mb_repair::{Command, DirFiles, Edit, Proposal};
 use mb_runner::{Patch, PatchLimits, Worktree};
 use mb_store::StoredPatch;
@@ -139,7 +139,8 @@ impl<'a> Bench<'a> {
 
     /// One round: proposals in order, until one is accepted or improves the step.
     async fn round(&mut self, last: &mut Verdict) -> Result<Round, TaskError> {
-        for proposal in self.propose().await? {
+        let mut proposals = VecDeque::from(self.propose().await?);
+        while let Some(proposal) = proposals.pop_front() {
             let out_of_time = self.context.cancel.is_cancelled() || self.context.time_left() < LEAST;
             if self.candidates >= CANDIDATES_MAX || out_of_time {
                 break;
@@ -150,10 +151,29 @@ impl<'a> Bench<'a> {
                 Tried::Improved => return Ok(Round::Improved),
                 Tried::Nothing => *last = Verdict::NoCandidate { why: format!("{} changed nothing", proposal.title) },
                 Tried::Refused(why) => *last = Verdict::Refused { why },
-                Tried::Rejected { step, why } => *last = Verdict::Rejected { step, why },
+                Tried::Rejected { step, why } => {
+                    if let Some(tidied) = self.tidied(proposal, &step) {
+                        proposals.push_front(tidied);
+                    }
+                    *last = Verdict::Rejected { step, why };
+                }
             }
         }
         Ok(Round::Over)
+    }
+
+    /// The candidate once more with the fixers of the earlier step it broke: an edit that is right but not formatted
+    /// the project's way is no reason to give up. None for the failed step itself, and when that was tried.
+    fn tidied(&self, proposal: Proposal, broken: &str) -> Option<Proposal> {
+        let spec = self.context.run.workflow.step(broken).filter(|spec| spec.name != self.spec.name)?;
+        let style = matches!(spec.stage, StageKind::Format | StageKind::Lint);
+        let fixer = spec.fixers.first().filter(|_| style)?;
+        let command = Command { argv: fixer.command.argv(), dir: spec.dir.clone(), network: fixer.network };
+        if proposal.commands.contains(&command) {
+            return None;
+        }
+        let title = format!("{}, then {}", proposal.title, fixer.name);
+        Some(Proposal { title, commands: proposal.commands.into_iter().chain([command]).collect(), ..proposal })
     }
 
     /// What the strategy has to offer, most promising first.
@@ -224,6 +244,7 @@ impl<'a> Bench<'a> {
                 return Ok(Err(format!("an edit could not be written: {error}")));
             }
         }
+        let locks = self.absent_locks(worktree);
         for command in &proposal.commands {
             let outcome = self.context.command(self.spec, command, worktree).await?;
             // Many fixers exit with an error when they found something they could not fix, so only a command
@@ -233,7 +254,23 @@ impl<'a> Bench<'a> {
                 return Ok(Err(format!("`{}`: {}{detail}", command.argv.join(" "), outcome.exit)));
             }
         }
+        for lock in locks.into_iter().filter(|lock| lock.is_file()) {
+            if let Err(error) = fs::remove_file(&lock) {
+                return Ok(Err(format!("{} could not be removed: {error}", lock.display())));
+            }
+        }
         Ok(Ok(()))
+    }
+
+    /// Lock files the project does not keep. A package manager writes one wherever it runs; unless the failure is
+    /// about dependencies, that is no part of a repair.
+    fn absent_locks(&self, worktree: &Worktree) -> Vec<PathBuf> {
+        if self.failure.kind == FailureKind::Dependency {
+            return Vec::new();
+        }
+        let folders = BTreeSet::from([worktree.path().to_owned(), worktree.path().join(&self.spec.dir)]);
+        let locks = folders.iter().flat_map(|folder| mb_repair::LOCK_FILES.iter().map(|name| folder.join(name)));
+        locks.filter(|lock| lock.symlink_metadata().is_err()).collect()
     }
 
     /// The steps the failed one needs, then itself, then every other step that had succeeded. All in these files.

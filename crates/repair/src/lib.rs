@@ -11,5 +11,5 @@ mod pattern;
 pub mod strategy;
 
 pub use evidence::{Observed, classify, fingerprint, test_counts};
-pub use gate::{GateRefusal, GateRule, patch_gate};
+pub use gate::{GateRefusal, GateRule, LOCK_FILES, patch_gate};
 pub use strategy::{Command, DirFiles, Edit, Files, Proposal, propose, rustc_suggestions, suggestions_command};

@@ -38,7 +38,7 @@ pub fn run_summary(now: Timestamp, row: &mb_store::RunSummary) -> RunSummary {
         summary: row.summary.clone(),
         tally: Tally::of(&cells),
         cells,
-        patches_kept: row.patches,
+        changes: row.patches,
         cost_microusd: row.cost_microusd.0,
         created_at: row.created_at,
         started_at: row.started_at,

@@ -76,5 +76,5 @@ fn mistakes_on_the_command_line_end_with_2() {
         assert_eq!(ended.code, Some(2), "{args:?}: {}", ended.err);
         assert_eq!(ended.out, "", "{args:?}");
     }
-    assert!(world.mb(&["rnu"]).err.contains("similar subcommand"), "the nearest command is named");
+    assert!(world.mb(&["confg"]).err.contains("similar subcommand"), "the nearest command is named");
 }

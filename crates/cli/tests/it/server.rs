@@ -17,12 +17,15 @@ fn the_server_answers_as_the_data_folder_does() {
         let (there, here) = (world.ask(&up, args).expect(0).json(), world.mb(args).expect(0).json());
         assert_eq!(shape(&there, 0), shape(&here, 0), "{args:?}");
     }
-    for args in
-        [&["run", "logs", id, "--task", "check#1"][..], &["run", "diff", id], &["run", "show", id, "--markdown"]]
-    {
+    for args in [&["run", "logs", id, "check#1"][..], &["run", "diff", id], &["run", "show", id, "--markdown"]] {
         assert_eq!(world.ask(&up, args).expect(0).out, world.mb(args).expect(0).out, "{args:?}");
     }
-    world.ask(&up, &["run", "apply"]).expect(0);
+    for args in [&["run", "apply"][..], &["run", "resume"]] {
+        let refused = world.ask(&up, args).expect(2);
+        assert!(refused.err.contains("leave out --server"), "{}", refused.err);
+    }
+    world.mb(&["run", "apply", id]).expect(0);
+    assert_eq!(world.read("state.txt"), "good\n");
 }
 
 #[test]

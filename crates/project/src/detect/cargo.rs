@@ -47,8 +47,9 @@ fn is_member(workspace: &Table, root: &str, dir: &str) -> bool {
 fn draft(survey: &Survey, dir: &str, manifest: &Table) -> Draft {
     use FailureKind::{Compile, Dependency, Format, Lint};
     // Without `--broken-code` the result compiles or nothing changes, so that one goes first.
-    let fix = "cargo fix --allow-dirty --allow-staged --workspace --all-targets";
-    let fix_code = || [fixer(fix, &[Compile, Lint]), fixer(format!("{fix} --broken-code"), &[Compile])];
+    let targets = targets(survey, dir);
+    let fix = format!("cargo fix --allow-dirty --allow-staged --workspace {targets}");
+    let fix_code = || [fixer(&fix, &[Compile, Lint]), fixer(format!("{fix} --broken-code"), &[Compile])];
     let fix_lock = || online_fixer("cargo update -w", &[Dependency]);
     let deny = if denies_warnings(survey, dir) { " -- -D warnings" } else { "" };
     let target = Some("target");
@@ -61,14 +62,14 @@ fn draft(survey: &Survey, dir: &str, manifest: &Table) -> Draft {
         Step::new("format", StageKind::Format, "cargo fmt --all -- --check").fix([fixer("cargo fmt --all", &[Format])]),
     );
     steps.push(
-        Step::new("lint", StageKind::Lint, format!("cargo clippy --workspace --all-targets{deny}"))
+        Step::new("lint", StageKind::Lint, format!("cargo clippy --workspace {targets}{deny}"))
             .needs(&["fetch"])
-            .fix([fixer("cargo clippy --fix --allow-dirty --allow-staged --workspace --all-targets", &[Lint])])
+            .fix([fixer(format!("cargo clippy --fix --allow-dirty --allow-staged --workspace {targets}"), &[Lint])])
             .fix(fix_code())
             .cache(target),
     );
     steps.push(
-        Step::new("build", StageKind::Build, "cargo build --workspace --all-targets")
+        Step::new("build", StageKind::Build, format!("cargo build --workspace {targets}"))
             .needs(&["fetch"])
             .fix(fix_code())
             .fix([fix_lock()])
@@ -90,6 +91,20 @@ fn draft(survey: &Survey, dir: &str, manifest: &Table) -> Draft {
     let evidence =
         [MANIFEST, "Cargo.lock", "deny.toml", ".cargo/audit.toml"].into_iter().filter(|name| survey.has(dir, name));
     Draft { dir: dir.to_owned(), toolchain: Toolchain::Cargo, evidence: evidence.map(str::to_owned).collect(), steps }
+}
+
+/// The targets to check: all, but no benches that use the nightly harness, which no stable compiler accepts.
+fn targets(survey: &Survey, dir: &str) -> &'static str {
+    let mut benches =
+        survey.below(dir).filter(|file| file.ends_with(".rs") && format!("/{file}").contains("/benches/"));
+    let pinned = ["rust-toolchain.toml", "rust-toolchain"].iter().any(|f| survey.text(dir, f).contains("nightly"));
+    let nightly = !pinned
+        && benches.any(|file| survey.text(dir, file).lines().any(|line| line.trim_start().starts_with("#![feature(")));
+    match (nightly, survey.has(dir, "src/lib.rs")) {
+        (false, _) => "--all-targets",
+        (true, true) => "--lib --bins --tests --examples",
+        (true, false) => "--bins --tests --examples",
+    }
 }
 
 /// Whether anything is not on this disk: the lock file knows best, the manifests below tell otherwise.

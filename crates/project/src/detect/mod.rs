@@ -14,6 +14,7 @@ mod make;
 mod native;
 mod node;
 mod python;
+mod venv;
 
 use std::collections::BTreeSet;
 use std::fmt;

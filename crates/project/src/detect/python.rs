@@ -1,15 +1,16 @@
 //! Python: a step for every tool the project configures or depends on, run by its virtual environment when it has
-//! one, by its manager (uv, Poetry) when it has that lock file, and by the host's `python3` otherwise.
+//! one, by its manager (uv, Poetry) when it has that lock file, and by an environment made for the run when it needs
+//! anything that Python itself does not bring. A project without such needs runs on the host's `python3`.
 //!
-//! Deliberately absent: an install step for bare `requirements.txt`. Where the packages should go (a virtual
-//! environment, the system, a container) is not written in the repository, and a wrong guess breaks builds that
-//! work; a note says what to add.
+//! Deliberately absent: environments that are active outside the project. They are not part of the repository, so
+//! the same files would give other steps on the next machine; who wants one names it in `meta-builder.toml`.
 
 use mb_core::failure::FailureKind;
 use mb_core::workflow::StageKind;
 use toml::{Table, Value};
 
 use super::draft::{Draft, Step, fixer, online_fixer};
+use super::venv;
 use super::{Toolchain, is_below, is_sample, project_dirs};
 use crate::survey::{Survey, join};
 
@@ -22,6 +23,18 @@ const NESTED_MARKS: &[&str] = &["pyproject.toml", "setup.py"];
 /// in environments of its own and is rarely installed beside the project.
 const MENTIONS: &[&str] = &["setup.cfg", "setup.py", "tox.ini", "pytest.ini", "Pipfile", "noxfile.py", "Makefile"];
 
+/// Tools with a step of their own, as they are called on the package index, and the files that configure them.
+const TOOLS: &[(&str, &[&str])] = &[
+    ("ruff", &["ruff.toml", ".ruff.toml"]),
+    ("black", &[]),
+    ("isort", &[".isort.cfg"]),
+    ("flake8", &[".flake8"]),
+    ("mypy", &["mypy.ini", ".mypy.ini"]),
+    ("pyright", &["pyrightconfig.json"]),
+    ("pip-audit", &[]),
+    ("pytest", &["pytest.ini"]),
+];
+
 /// How the project's tools are started.
 struct Interpreter {
     /// Before `python`-hosted tools: `.venv/bin/python -m `, `uv run --no-sync `, or nothing.
@@ -32,7 +45,7 @@ struct Interpreter {
     cache: Option<&'static str>,
 }
 
-struct Project<'s> {
+pub(super) struct Project<'s> {
     survey: &'s Survey,
     dir: &'s str,
     pyproject: Table,
@@ -97,7 +110,8 @@ impl<'s> Project<'s> {
     }
 
     /// Whether a tool is configured, has its own file, or is named as a whole word in a manifest.
-    fn uses(&self, tool: &str, files: &[&str]) -> bool {
+    fn uses(&self, tool: &str) -> bool {
+        let files = TOOLS.iter().find(|(name, _)| *name == tool).map_or(&[][..], |(_, files)| files);
         let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
         self.tool(tool).is_some()
             || self.survey.first(self.dir, files).is_some()
@@ -108,9 +122,49 @@ impl<'s> Project<'s> {
             })
     }
 
+    pub(super) fn pyproject(&self) -> &Table {
+        &self.pyproject
+    }
+
+    pub(super) fn survey(&self) -> &Survey {
+        self.survey
+    }
+
+    pub(super) fn dir(&self) -> &str {
+        self.dir
+    }
+
+    /// Whether pip can install the project itself.
+    pub(super) fn is_installable(&self) -> bool {
+        self.survey.first(self.dir, NESTED_MARKS).is_some() && self.is_package()
+    }
+
+    fn is_locked(&self) -> bool {
+        self.survey.first(self.dir, &["uv.lock", "poetry.lock"]).is_some()
+    }
+
+    fn venv_on_disk(&self) -> Option<&'static str> {
+        [".venv", "venv"].into_iter().find(|venv| self.survey.on_disk(self.dir, &format!("{venv}/bin/python")))
+    }
+
+    /// The tools its steps run.
+    fn tools(&self) -> Vec<&'static str> {
+        let used = |tool: &&str| if *tool == "pytest" { self.runs_pytest() } else { self.uses(tool) };
+        TOOLS.iter().map(|(tool, _)| *tool).filter(used).collect()
+    }
+
+    /// Whether an environment is made for the run: nobody else provides one, and Python alone is not enough.
+    fn makes_venv(&self) -> bool {
+        !self.is_locked()
+            && self.venv_on_disk().is_none()
+            && (!self.tools().is_empty()
+                || self.wants_packages()
+                || venv::has_requirements(self.survey, self.dir)
+                || (self.is_installable() && self.has_src()))
+    }
+
     fn interpreter(&self) -> Interpreter {
-        let venv =
-            [".venv", "venv"].into_iter().find(|venv| self.survey.on_disk(self.dir, &format!("{venv}/bin/python")));
+        let venv = self.venv_on_disk().or_else(|| self.makes_venv().then_some(venv::FOLDER));
         let managed =
             |run: &str| Interpreter { tool: format!("{run} "), python: format!("{run} python"), cache: Some(".venv") };
         match venv {
@@ -140,14 +194,8 @@ impl<'s> Project<'s> {
             steps.push(self.compile_step(&with));
         }
         steps.extend(self.test_step(&with));
-        if self.uses("pip-audit", &[]) {
+        if self.uses("pip-audit") {
             steps.push(Step::new("audit", StageKind::Security, format!("{}pip-audit", bare(&with))).online());
-        }
-        if with.python == "python3" && self.wants_packages() {
-            let place = if self.dir.is_empty() { "the root" } else { self.dir };
-            notes.push(format!(
-                "{place}: Python steps use the host's python3; make a .venv, or add a step that installs the requirements"
-            ));
         }
         let steps = steps.into_iter().map(|step| {
             let needs: &[&str] = match step.stage {
@@ -172,14 +220,13 @@ impl<'s> Project<'s> {
         files
     }
 
+    /// Whether the project itself declares what it needs at run time.
     fn wants_packages(&self) -> bool {
         let declared = self.pyproject.get("project").and_then(|project| project.get("dependencies"));
         declared.and_then(Value::as_array).is_some_and(|list| !list.is_empty())
-            || self
-                .survey
-                .text(self.dir, "requirements.txt")
-                .lines()
-                .any(|line| !line.trim().is_empty() && !line.starts_with('#'))
+            || ["setup.py", "setup.cfg"]
+                .iter()
+                .any(|file| self.survey.text(self.dir, file).contains("install_requires"))
     }
 
     fn install(&self) -> Option<Step> {
@@ -195,7 +242,8 @@ impl<'s> Project<'s> {
             let run = "poetry install --no-interaction";
             return Some(Step::new("install", StageKind::Custom, run).online().fix(relock("poetry lock")));
         }
-        None
+        let make = || Step::new("install", StageKind::Custom, venv::command(self, &self.tools())).online();
+        self.makes_venv().then(make)
     }
 
     fn format_steps(&self, with: &Interpreter) -> Vec<Step> {
@@ -208,65 +256,92 @@ impl<'s> Project<'s> {
         let ruff_format = self.tool("ruff").is_some_and(|ruff| ruff.get("format").is_some())
             || self.mentions.contains("ruff format")
             || self.survey.text(self.dir, ".pre-commit-config.yaml").contains("ruff-format");
-        if ruff_format && self.uses_ruff() {
+        if ruff_format && self.uses("ruff") {
             add("ruff-format", "ruff format --check .", "ruff format .");
         }
-        if self.uses("black", &[]) {
+        if self.uses("black") {
             add("black", "black --check .", "black .");
         }
-        if self.uses("isort", &[".isort.cfg"]) {
+        if self.uses("isort") {
             add("isort", "isort --check-only .", "isort .");
         }
         steps
     }
 
-    fn uses_ruff(&self) -> bool {
-        self.uses("ruff", &["ruff.toml", ".ruff.toml"])
-    }
-
     fn lint_steps(&self, with: &Interpreter) -> Vec<Step> {
         let mut steps = Vec::new();
-        if self.uses_ruff() {
+        if self.uses("ruff") {
             let fix = fixer(format!("{}ruff check --fix .", with.tool), &[FailureKind::Lint, FailureKind::Format]);
             steps.push(Step::new("lint", StageKind::Lint, format!("{}ruff check .", with.tool)).fix([fix]));
         }
-        if self.uses("flake8", &[".flake8"]) {
+        if self.uses("flake8") {
             let name = if steps.is_empty() { "lint" } else { "flake8" };
-            steps.push(Step::new(name, StageKind::Lint, format!("{}flake8 .", with.tool)));
+            // Unlike its peers, flake8 reads every package of an environment below the folder.
+            let apart = with.cache.map_or(String::new(), |venv| format!(" --extend-exclude={venv}"));
+            steps.push(Step::new(name, StageKind::Lint, format!("{}flake8{apart} .", with.tool)));
         }
         steps
     }
 
     fn type_steps(&self, with: &Interpreter) -> Vec<Step> {
         let mut steps = Vec::new();
-        if self.uses("mypy", &["mypy.ini", ".mypy.ini"]) {
-            let own = ["mypy.ini", ".mypy.ini", "setup.cfg"].map(|file| self.survey.text(self.dir, file)).join("\n");
-            let configured = self.tool("mypy").is_some_and(|mypy| mypy.get("files").or(mypy.get("packages")).is_some())
-                || own.lines().any(|line| line.starts_with("files") || line.starts_with("packages ="));
-            let run = if configured { "mypy" } else { "mypy ." };
+        if self.uses("mypy") {
+            let run = if self.mypy_knows_its_files() { "mypy".to_owned() } else { format!("mypy {}", self.packages()) };
             steps.push(Step::new("typecheck", StageKind::Typecheck, format!("{}{run}", with.tool)));
         }
-        if self.uses("pyright", &["pyrightconfig.json"]) {
+        if self.uses("pyright") {
             let name = if steps.is_empty() { "typecheck" } else { "pyright" };
             steps.push(Step::new(name, StageKind::Typecheck, format!("{}pyright", with.tool)));
         }
         steps
     }
 
-    /// Compiles the project's own sources, so that a syntax error is found before the tests; not the tests
-    /// themselves, whose data may be wrong on purpose.
-    fn compile_step(&self, with: &Interpreter) -> Step {
-        let mut sources: Vec<&str> = self.survey.directly_in(self.dir).filter(|file| file.ends_with(".py")).collect();
+    /// Whether mypy's own section says which files it checks; other tools share some of these files with it.
+    fn mypy_knows_its_files(&self) -> bool {
+        let listed = |line: &str| {
+            let key = line.split(['=', ':']).next().unwrap_or_default().trim();
+            ["files", "packages", "modules"].contains(&key)
+        };
+        let ini = ["mypy.ini", ".mypy.ini", "setup.cfg"].into_iter().any(|file| {
+            let text = self.survey.text(self.dir, file);
+            let section = text.lines().skip_while(|line| line.trim() != "[mypy]").skip(1);
+            section.take_while(|line| !line.starts_with('[')).any(listed)
+        });
+        ini || self.tool("mypy").and_then(Value::as_table).is_some_and(|mypy| mypy.keys().any(|key| listed(key)))
+    }
+
+    /// The project's own packages, as words for a shell; the folder itself when it has none. Tests and data beside
+    /// them may be wrong on purpose, or need what is not installed.
+    fn packages(&self) -> String {
+        self.sources(self.package_dirs().collect())
+    }
+
+    fn package_dirs(&self) -> impl Iterator<Item = &str> {
         let packages = self.survey.below(self.dir).filter_map(|file| file.strip_suffix("/__init__.py"));
-        sources.extend(packages.filter(|package| !package.contains('/') && !is_sample(package)));
-        if self.survey.below(self.dir).any(|file| file.starts_with("src/") && file.ends_with(".py")) {
-            sources.push("src");
+        packages.filter(|package| !package.contains('/') && !is_sample(package))
+    }
+
+    /// `found` and `src`, as words for a shell.
+    fn sources(&self, mut found: Vec<&str>) -> String {
+        if self.has_src() {
+            found.push("src");
         }
         let plain = |path: &&str| {
             path.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c)) && !path.starts_with('-')
         };
-        let listed: Vec<&str> = sources.iter().copied().filter(plain).take(50).collect();
-        let paths = if listed.is_empty() || listed.len() < sources.len() { ".".to_owned() } else { listed.join(" ") };
+        let listed: Vec<&str> = found.iter().copied().filter(plain).take(50).collect();
+        if listed.is_empty() || listed.len() < found.len() { ".".to_owned() } else { listed.join(" ") }
+    }
+
+    fn has_src(&self) -> bool {
+        self.survey.below(self.dir).any(|file| file.starts_with("src/") && file.ends_with(".py"))
+    }
+
+    /// Compiles the project's own sources, so that a syntax error is found before the tests.
+    fn compile_step(&self, with: &Interpreter) -> Step {
+        let mut found: Vec<&str> = self.survey.directly_in(self.dir).filter(|file| file.ends_with(".py")).collect();
+        found.extend(self.package_dirs());
+        let paths = self.sources(found);
         Step::new("build", StageKind::Build, format!("{} -m compileall -q {paths}", with.python))
     }
 
@@ -275,9 +350,8 @@ impl<'s> Project<'s> {
             let base = file.rsplit('/').next().unwrap_or(file);
             (base.starts_with("test_") || base.ends_with("_test.py")) && base.ends_with(".py")
         };
-        let conftest = self.survey.below(self.dir).any(|file| file.ends_with("conftest.py"));
         let python = &with.python;
-        let run = if conftest || self.uses("pytest", &["pytest.ini"]) || self.imports_pytest() {
+        let run = if self.runs_pytest() {
             format!("{python} -m pytest -q")
         } else if self.survey.has(self.dir, "manage.py") {
             format!("{python} manage.py test")
@@ -289,6 +363,11 @@ impl<'s> Project<'s> {
             return None;
         };
         Some(Step::new("test", StageKind::Test, run))
+    }
+
+    fn runs_pytest(&self) -> bool {
+        let conftest = self.survey.below(self.dir).any(|file| file.ends_with("conftest.py"));
+        conftest || self.uses("pytest") || self.imports_pytest()
     }
 
     /// Whether a test imports pytest: that needs no manifest to be a mention.

@@ -198,13 +198,18 @@ fn python_tools_are_those_the_project_names() {
         fixtures::PYTHON,
         &expect![[r#"
             "" python (pyproject.toml)
-              format [format] ruff format --check .
-                  fix format lint: ruff format .
-              lint [lint] ruff check .
-                  fix format lint: ruff check --fix .
-              typecheck [typecheck] mypy .
-              test [test] python3 -m pytest -q
-            note: the root: Python steps use the host's python3; make a .venv, or add a step that installs the requirements
+              install [custom] (test -x .venv/bin/python || python3 -m venv .venv) && .venv/bin/python -m pip install -q --disable-pip-version-check -e '.[dev]' ruff mypy pytest
+                  cache .venv, online
+              format [format] .venv/bin/python -m ruff format --check .
+                  needs install, cache .venv
+                  fix format lint: .venv/bin/python -m ruff format .
+              lint [lint] .venv/bin/python -m ruff check .
+                  needs install, cache .venv
+                  fix format lint: .venv/bin/python -m ruff check --fix .
+              typecheck [typecheck] .venv/bin/python -m mypy p
+                  needs install, cache .venv
+              test [test] .venv/bin/python -m pytest -q
+                  needs install, cache .venv
         "#]],
     );
 }
@@ -355,6 +360,56 @@ fn a_virtual_environment_is_used_and_carried() {
     let test = found.steps().find(|step| step.name == "test").expect("a test step");
     assert_eq!(test.command.display(), ".venv/bin/python -m pytest -q");
     assert_eq!(test.caches.iter().collect::<Vec<_>>(), [".venv"]);
+}
+
+#[test]
+fn an_environment_is_made_only_for_what_python_does_not_bring() {
+    let check = |tree: Tree, expected: Option<&str>| {
+        let found = detect(plant(tree).path());
+        let install = found.steps().find(|step| step.name == "install").map(|step| step.command.display());
+        let packages = install.as_deref().map(|run| run.rsplit("--disable-pip-version-check ").next().unwrap_or(run));
+        assert_eq!(packages, expected);
+    };
+    check(&[("setup.py", "setup()"), ("a.py", ""), ("test_a.py", "import unittest\n")], None);
+    check(&[("setup.py", "setup()"), ("test_a.py", "import pytest\n")], Some("-e . pytest"));
+    check(
+        &[("requirements.txt", "flask\n"), ("requirements/dev.txt", "x\n")],
+        Some("-r requirements.txt -r requirements/dev.txt"),
+    );
+    check(&[("pyproject.toml", "[build-system]\n"), ("src/a/b.py", "")], Some("-e ."));
+    check(
+        &[("pyproject.toml", "[project]\nname = 'a'\n[dependency-groups]\ndocs = []\ntests = ['pytest', 'x']\n")],
+        Some("-e . --group tests pytest"),
+    );
+    check(&[("pytest.ini", ""), (".venv/bin/python", ""), (".gitignore", ".venv\n")], None);
+}
+
+#[test]
+fn mypy_checks_the_packages_unless_its_own_section_says_more() {
+    let check = |tree: Tree, expected: &str| {
+        let found = detect(plant(tree).path());
+        let step = found.steps().find(|step| step.name == "typecheck").expect("a step for mypy");
+        assert_eq!(step.command.display(), expected);
+    };
+    const OTHER: (&str, &str) = ("setup.cfg", "[flake]\nfiles = x\n[mypy]\nstrict = true\n[tool]\nfiles = y\n");
+    check(&[OTHER, ("a/__init__.py", ""), ("tests/__init__.py", "")], ".venv/bin/python -m mypy a");
+    check(&[OTHER, ("a.py", "")], ".venv/bin/python -m mypy .");
+    check(&[("setup.cfg", "[mypy]\nfiles = x\n"), ("a/__init__.py", "")], ".venv/bin/python -m mypy");
+    check(&[("pyproject.toml", "[tool.mypy]\npackages = ['a']\n"), ("src/a.py", "")], ".venv/bin/python -m mypy");
+}
+
+#[test]
+fn benches_for_nightly_are_left_out_on_stable() {
+    let check = |tree: Tree, expected: &str| {
+        let found = detect(plant(tree).path());
+        let build = found.steps().find(|step| step.name == "build").expect("a build");
+        assert_eq!(build.command.display(), format!("cargo build --workspace {expected}"));
+    };
+    const BENCH: (&str, &str) = ("benches/b.rs", "//! B\n#![feature(test)]\n");
+    check(&[("Cargo.toml", ""), ("src/lib.rs", ""), BENCH], "--lib --bins --tests --examples");
+    check(&[("Cargo.toml", ""), ("src/main.rs", ""), BENCH], "--bins --tests --examples");
+    check(&[("Cargo.toml", ""), ("rust-toolchain", "nightly"), BENCH], "--all-targets");
+    check(&[("Cargo.toml", ""), ("benches/b.rs", "fn main() {}")], "--all-targets");
 }
 
 #[test]

@@ -41,23 +41,25 @@ pub(crate) fn is_lint_config(path: &str) -> bool {
         .is_match(name_of(path))
 }
 
-/// Lock files of package managers.
+/// Lock files of package managers, by name.
+pub const LOCK_FILES: &[&str] = &[
+    "Cargo.lock",
+    "package-lock.json",
+    "npm-shrinkwrap.json",
+    "pnpm-lock.yaml",
+    "yarn.lock",
+    "poetry.lock",
+    "uv.lock",
+    "Pipfile.lock",
+    "Gemfile.lock",
+    "go.sum",
+    "composer.lock",
+    "bun.lock",
+];
+
+/// Whether a path is a lock file.
 pub(crate) fn is_lock(path: &str) -> bool {
-    matches!(
-        name_of(path),
-        "Cargo.lock"
-            | "package-lock.json"
-            | "npm-shrinkwrap.json"
-            | "pnpm-lock.yaml"
-            | "yarn.lock"
-            | "poetry.lock"
-            | "uv.lock"
-            | "Pipfile.lock"
-            | "Gemfile.lock"
-            | "go.sum"
-            | "composer.lock"
-            | "bun.lock"
-    )
+    LOCK_FILES.contains(&name_of(path))
 }
 
 /// Whether a line of a manifest sets how the project is judged (scripts, options of test runners, ignored rules).

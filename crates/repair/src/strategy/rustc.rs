@@ -209,8 +209,9 @@ fn cargo_words(failure: &Failure, step: &StepSpec) -> (String, Vec<String>) {
             _ => {}
         }
     }
+    // Not all targets: benches may need nightly, and `cargo test` does not build them.
     if tests && !kept.iter().any(|word| word == "--all-targets" || word == "--tests") {
-        kept.insert(0, "--all-targets".into());
+        kept.insert(0, "--tests".into());
     }
     if let Some(first) = kept.iter().position(|word| word.len() > 2 && ["-W", "-A"].contains(&&word[..2])) {
         kept.sort_by_key(|word| word.starts_with("-W") || word.starts_with("-A"));

@@ -193,10 +193,7 @@ fn the_command_that_prints_suggestions_follows_the_step() {
         assert_eq!(suggestions_command(&failure, &step).argv.join(" "), expected);
     };
     check("cargo clippy --workspace -- -D warnings", "cargo clippy --message-format=json --workspace -- -Wwarnings");
-    check(
-        "cd x && cargo test -p a --features b c",
-        "cargo check --message-format=json --all-targets -p a --features b",
-    );
+    check("cd x && cargo test -p a --features b c", "cargo check --message-format=json --tests -p a --features b");
     check("cargo check --all-targets && cargo fmt", "cargo check --message-format=json --all-targets");
     check("./ci", "cargo check --message-format=json");
     check(

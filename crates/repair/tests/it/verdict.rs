@@ -16,7 +16,7 @@ fn the_way_it_ended_decides_before_any_output() {
         assert_eq!(failure.summary, summary);
     };
     use FailureKind as K;
-    check(S::Test, ExitCause::NotFound, K::ToolchainMissing, "program not found: x (src/a.c:1:2)");
+    check(S::Test, ExitCause::NotFound, K::ToolchainMissing, "program not found: sh");
     check(S::Test, ExitCause::OutOfMemory, K::Resource, "stopped at the memory limit: x (src/a.c:1:2)");
     check(S::Build, ExitCause::Signal { signal: 9 }, K::Resource, "killed by signal 9: x (src/a.c:1:2)");
     check(S::Test, ExitCause::Signal { signal: 11 }, K::TestError, "killed by signal 11: x (src/a.c:1:2)");

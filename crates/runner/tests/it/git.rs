@@ -149,3 +149,12 @@ async fn the_sweep_removes_what_nobody_holds() {
     until("the dropped worktree is gone", || !path.exists()).await;
     assert_eq!(Project::sweep(&folder.join("missing")).await.unwrap(), 0);
 }
+
+#[tokio::test]
+async fn what_a_step_installs_into_a_cache_is_no_change() {
+    let bench = Bench::git(&[("a", "1\n"), ("kept/b", "1\n")]).await;
+    let tree = bench.worktree(&[], &["modules", "kept"]).await;
+    let ask = sh("mkdir modules && echo 2 > modules/x && echo 2 > kept/b && echo 2 > c && git status --porcelain");
+    assert_eq!(bench.run_in(&tree, ask).await.ok(), " M kept/b\n?? c\n");
+    assert_eq!(tree.changed_files().await.unwrap(), ["c", "kept/b"]);
+}

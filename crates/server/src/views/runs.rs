@@ -119,7 +119,7 @@ fn row(now: Timestamp, run: &RunSummary) -> Markup {
             td.wh {
                 @if let Some(kind) = run.failure_kind { span.kind { (kind) } " " }
                 @if let Some(summary) = &run.summary { (text::name(summary)) }
-                @else if run.patches_kept > 0 { (mb_core::event::count(run.patches_kept, "change")) " kept, verified" }
+                @else if run.changes > 0 { (mb_core::event::count(run.changes, "change")) " kept, verified" }
                 @else if Status::of_run(run) == Status::Flaky { "passed only on a re-run" }
             }
             td.cells { (cells(run)) }

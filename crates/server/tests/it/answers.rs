@@ -52,7 +52,7 @@ async fn our_client_reads_the_run_we_send() {
     server.play(&story).await;
     let reply = server.get(&format!("/api/v1/runs/{}", story.run.id)).await;
     let run: mb_api::Run = serde_json::from_str(&reply.body).expect("no field twice, none missing");
-    assert_eq!((run.summary.id, run.summary.patches_kept, run.patches.len()), (story.run.id, 0, 0));
+    assert_eq!((run.summary.id, run.summary.changes, run.patches.len()), (story.run.id, 0, 0));
 }
 
 #[tokio::test]
