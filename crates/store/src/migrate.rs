@@ -108,12 +108,15 @@ impl Store {
     /// # Errors
     /// [`StoreError`], with [`StoreError::Corrupt`] for an applied migration whose contents differ from ours.
     pub async fn schema(&self) -> Result<SchemaState, StoreError> {
-        let exists = self.read(sql::SCHEMA_EXISTS, &[]).await?;
-        if exists.first().map_or(Ok(0), |row| row.int("n"))? == 0 {
-            return Ok(SchemaState::Pending(MIGRATIONS.iter().map(|(name, _)| (*name).to_owned()).collect()));
+        // One connection for both questions: a start opens no second one.
+        let recorded = self.deadline(async {
+            let mut session = self.inner.backend.read().await?;
+            if has_records(&mut session).await? { applied(&mut session).await.map(Some) } else { Ok(None) }
+        });
+        match recorded.await? {
+            None => Ok(SchemaState::Pending(MIGRATIONS.iter().map(|(name, _)| (*name).to_owned()).collect())),
+            Some(recorded) => compare(&recorded).map_err(|error| StoreError::corrupt(error.to_string(), error)),
         }
-        let rows = self.read(sql::SCHEMA_APPLIED, &[]).await?;
-        compare(&records(&rows)?).map_err(|error| StoreError::corrupt(error.to_string(), error))
     }
 }
 
