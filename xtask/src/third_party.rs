@@ -180,7 +180,7 @@ fn cells(report: &Value) -> [String; 3] {
     });
     let tried = failed.iter().flat_map(|step| step.get("tried").and_then(Value::as_array).into_iter().flatten());
     let tried = tried.map(|repair| format!("{} {}", word(repair, "strategy"), word(repair, "verdict")));
-    [cell(states.collect()), cell(failures.collect()), cell(tried.collect())]
+    [cell(states), cell(failures), cell(tried)]
 }
 
 fn how(step: &Value) -> &str {
@@ -190,7 +190,8 @@ fn how(step: &Value) -> &str {
     }
 }
 
-fn cell(parts: Vec<String>) -> String {
+fn cell(parts: impl Iterator<Item = String>) -> String {
+    let parts: Vec<String> = parts.collect();
     let text: String = parts.join(", ").replace('|', "/").replace('\n', " ");
     text.chars().take(CELL_MAX).collect()
 }

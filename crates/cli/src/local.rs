@@ -1,5 +1,6 @@
 //! The embedded engine: data folder, store and sandbox of this machine, opened for one command.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 
@@ -107,6 +108,13 @@ fn sandbox_of(word: &str, data: &Path) -> Result<Sandbox, Failure> {
         Failure::new(Exit::Usage, anyhow::anyhow!("{word:?} is not a sandbox: auto, bubblewrap, landlock or none"))
     })?;
     Sandbox::with_level(level).map_err(|error| Failure::new(Exit::Refused, error).mend(mend))
+}
+
+/// The environment's readable part. A variable that is not UTF-8 is none of ours, and no reason to panic.
+pub(crate) fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }
 
 /// Slots for commands: what was asked for, else one per processor.

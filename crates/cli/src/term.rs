@@ -31,7 +31,8 @@ impl Term {
         let color = match when {
             ColorWhen::Always => true,
             ColorWhen::Never => false,
-            ColorWhen::Auto if set("NO_COLOR") => false,
+            // By its definition any value counts, `0` too.
+            ColorWhen::Auto if std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty()) => false,
             ColorWhen::Auto if set("CLICOLOR_FORCE") => true,
             ColorWhen::Auto => tty && std::env::var_os("CLICOLOR").is_none_or(|v| v != "0"),
         };
@@ -82,7 +83,8 @@ pub(crate) const fn sign(tone: Tone) -> &'static str {
     }
 }
 
-/// Text from outside without the control characters that could move the cursor or forge a line.
+/// Text from outside without the characters that could move the cursor, forge a line or turn its direction around.
 pub(crate) fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
+    let turns = |c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().map(|c| if (c.is_control() && c != '\t') || turns(c) { '\u{fffd}' } else { c }).collect()
 }

@@ -9,7 +9,7 @@ use mb_core::task::{Fence, Work};
 use mb_core::time::Timestamp;
 use mb_core::workflow::StepSpec;
 use mb_repair::Command;
-use mb_runner::{Job, LogSink, Outcome, Patch, Project, ProjectError, Redactor, Snapshot, Worktree};
+use mb_runner::{BadPattern, Job, LogSink, Outcome, Patch, Project, ProjectError, Redactor, Snapshot, Worktree};
 use mb_store::{Store, StoreError};
 use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
@@ -71,7 +71,7 @@ impl<'a> Context<'a> {
                 project
             }
         };
-        let redactor = Redactor::from_host_env(&run.workflow.redact).map_err(|e| corrupt(&e))?;
+        let redactor = redactor(run).map_err(|e| corrupt(&e))?;
         let log = engine.log_path(run.id, work);
         if let Some(folder) = log.parent() {
             tokio::fs::create_dir_all(folder).await.map_err(TaskError::Log)?;
@@ -202,7 +202,12 @@ impl<'a> Context<'a> {
                 roots: &roots,
             })
         });
-        classified.await.map_err(|error| TaskError::Corrupt(format!("the failure could not be classified: {error}")))
+        let classified = classified.await;
+        let mut failure =
+            classified.map_err(|error| TaskError::Corrupt(format!("the failure could not be classified: {error}")))?;
+        // It may quote the command, which has not been through the log.
+        failure.summary = self.redactor.redact(&failure.summary).into_owned();
+        Ok(failure)
     }
 
     /// Lines in the task's log so far.
@@ -223,6 +228,12 @@ impl<'a> Context<'a> {
         let digests: Vec<&str> = self.run.patches.iter().map(|applied| applied.patch.digest.as_str()).collect();
         load(self.engine.store(), &digests).await
     }
+}
+
+/// What is taken out of a run's logs: secrets of the host's environment and those its steps set themselves.
+fn redactor(run: &Run) -> Result<Redactor, BadPattern> {
+    let set = run.workflow.steps.iter().flat_map(|step| step.env.clone());
+    Redactor::from_host_env(set, &run.workflow.redact)
 }
 
 /// Patches by digest, in that order.

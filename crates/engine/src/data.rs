@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! DATA_DIR/
+//!   .gitignore                 leaves all of it out, should the folder be inside a project
 //!   meta-builder.db            the embedded store
 //!   node                       this node's name
 //!   node.lock                  held while a server or worker of this node runs
@@ -54,7 +55,12 @@ impl DataDir {
     /// When it cannot be made, read or written.
     pub fn open(root: &Path) -> Result<DataDir, DataError> {
         let unusable = |source| DataError::Unusable { path: root.to_owned(), source };
+        let is_new = !root.exists();
         DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(unusable)?;
+        if is_new {
+            // A data folder inside a project is no part of it: its tokens must not get into a snapshot or a branch.
+            std::fs::write(root.join(".gitignore"), "*\n").map_err(unusable)?;
+        }
         let root = root.canonicalize().map_err(unusable)?;
         let node = node_name(&root).map_err(unusable)?;
         Ok(DataDir { root, node })

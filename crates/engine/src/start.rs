@@ -107,9 +107,15 @@ impl Engine {
         let Frozen { workflow, source, project } = frozen;
         let now = self.env().now();
         let run = Run::new(now, self.env().run_id(), ask.tenant, workflow, source);
-        self.workspaces().remember(run.id, project);
+        let id = run.id;
+        // Before it is stored: from then on a worker may ask.
+        self.workspaces().remember(id, project);
         let new = NewRun { run, idempotency_key: ask.idempotency_key, affinity: ask.affinity, actor: ask.actor };
-        self.store().create_run(now, new).await.map_err(StartError::Store)
+        let created = self.store().create_run(now, new).await.map_err(StartError::Store);
+        if !created.as_ref().is_ok_and(|created| created.id == id) {
+            self.workspaces().forget(id, u32::MAX);
+        }
+        created
     }
 }
 

@@ -12,7 +12,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use mb_core::task::{Lease, QueueClass, Work};
+use mb_core::failure::ExitCause;
+use mb_core::repair::Verdict;
+use mb_core::task::{Fence, Lease, QueueClass, TaskKey, Work};
 use mb_store::{Beat, Claim, Claimed, Finished, Report, StoreError, WorkerRow};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -20,6 +22,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::{Context, TaskError, chain};
 use crate::{Engine, attempt, publish, repair};
+
+/// Changes that come together are answered by one look at the leases.
+const COALESCE: Duration = Duration::from_millis(100);
 
 /// How a worker works.
 #[derive(Debug, Clone)]
@@ -71,19 +76,24 @@ impl Output {
 }
 
 /// Leases this worker holds, with the switch that stops each.
-type Held = Arc<Mutex<BTreeMap<mb_core::task::TaskKey, (Lease, CancellationToken)>>>;
+type Held = Arc<Mutex<BTreeMap<Grant, (Lease, CancellationToken)>>>;
+
+/// A task and the grant it is held under. The same task may come back while its lost grant is still stopping here.
+type Grant = (TaskKey, Fence);
 
 /// A worker of this process.
 pub struct Worker {
     engine: Engine,
     options: WorkerOptions,
     held: Held,
+    /// Cancelled when running commands are stopped because this worker ends, not because nobody wants them.
+    leaving: CancellationToken,
 }
 
 impl Worker {
     /// A worker with these options; it starts with [`Worker::run`].
     pub fn new(engine: Engine, options: WorkerOptions) -> Worker {
-        Worker { engine, options, held: Held::default() }
+        Worker { engine, options, held: Held::default(), leaving: CancellationToken::new() }
     }
 
     /// Works until `stop` (or the engine drains), then lets running tasks end within the drain time and gives the
@@ -157,19 +167,20 @@ impl Worker {
 
     fn begin(&self, tasks: &mut JoinSet<()>, claimed: Claimed) {
         let cancel = CancellationToken::new();
-        let key = claimed.lease.key.clone();
+        let grant = (claimed.lease.key.clone(), claimed.lease.fence);
         self.held
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(key.clone(), (claimed.lease.clone(), cancel.clone()));
+            .insert(grant.clone(), (claimed.lease.clone(), cancel.clone()));
         let (engine, held, options) = (self.engine.clone(), Arc::clone(&self.held), self.options.clone());
+        let leaving = self.leaving.clone();
         tasks.spawn(async move {
-            let done = AssertUnwindSafe(carry_out(&engine, &claimed, cancel, &options)).catch_unwind().await;
-            held.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+            let done = AssertUnwindSafe(carry_out(&engine, &claimed, cancel, &leaving, &options)).catch_unwind().await;
+            held.lock().unwrap_or_else(PoisonError::into_inner).remove(&grant);
             if done.is_err() {
                 // The lease runs out by itself and the task is given to somebody, a bounded number of times.
                 engine.metrics().panic("task");
-                tracing::error!(task = %key, "a task panicked; its lease will expire");
+                tracing::error!(task = %grant.0, "a task panicked; its lease will expire");
             }
         });
     }
@@ -194,6 +205,7 @@ impl Worker {
         if tokio::time::timeout(self.options.drain, all).await.is_ok() {
             return;
         }
+        self.leaving.cancel();
         for (_, cancel) in self.held.lock().unwrap_or_else(PoisonError::into_inner).values() {
             cancel.cancel();
         }
@@ -205,17 +217,20 @@ impl Worker {
     }
 }
 
-/// Renews the leases and says that this worker is alive, three times per lease.
+/// Renews the leases and says that this worker is alive, three times per lease. When something changed it asks
+/// sooner, so that a command nobody wants any more is stopped at once and not at the next renewal.
 async fn beat(engine: Engine, held: Held, options: WorkerOptions, stop: CancellationToken) {
     let mut tick = tokio::time::interval(options.lease / 3);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut changes = engine.store().changes();
     loop {
-        tokio::select! {
+        let is_time = tokio::select! {
             () = stop.cancelled() => return,
-            _ = tick.tick() => {}
-        }
+            _ = tick.tick() => true,
+            () = changed(&mut changes) => false,
+        };
         let now = engine.env().now();
-        if let Err(error) = engine.store().worker_seen(now, &registration(&engine, &options)).await {
+        if is_time && let Err(error) = engine.store().worker_seen(now, &registration(&engine, &options)).await {
             tracing::warn!(error = %chain(&error), "this worker could not say that it is alive");
         }
         let leases: Vec<Lease> =
@@ -230,9 +245,19 @@ async fn beat(engine: Engine, held: Held, options: WorkerOptions, stop: Cancella
     }
 }
 
+/// Waits for a change, and for those that come with it.
+async fn changed(changes: &mut tokio::sync::watch::Receiver<u64>) {
+    if changes.changed().await.is_err() {
+        // The store is closing; the renewals go on until we are stopped.
+        std::future::pending::<()>().await;
+    }
+    tokio::time::sleep(COALESCE).await;
+    changes.borrow_and_update();
+}
+
 fn take_beat(held: &Held, lease: &Lease, beat: &Beat) {
     let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
-    let Some((mine, cancel)) = held.get_mut(&lease.key) else { return };
+    let Some((mine, cancel)) = held.get_mut(&(lease.key.clone(), lease.fence)) else { return };
     match beat {
         Beat::Kept(until) => mine.until = *until,
         Beat::Interrupt => cancel.cancel(),
@@ -262,9 +287,16 @@ fn registration(engine: &Engine, options: &WorkerOptions) -> WorkerRow {
 }
 
 /// Runs a claimed task and reports it.
-async fn carry_out(engine: &Engine, claimed: &Claimed, cancel: CancellationToken, options: &WorkerOptions) {
+async fn carry_out(
+    engine: &Engine,
+    claimed: &Claimed,
+    cancel: CancellationToken,
+    leaving: &CancellationToken,
+    options: &WorkerOptions,
+) {
     let key = &claimed.lease.key;
-    let report = match execute(engine, claimed, cancel.clone(), options).await {
+    let report = match execute(engine, claimed, cancel, options).await {
+        Ok(report) if leaving.is_cancelled() && was_cut_short(&report) => Report::GaveBack,
         Ok(report) => report,
         Err(error) => {
             tracing::error!(task = %key, error = %chain(&error), "the task could not be carried out; giving it back");
@@ -272,6 +304,17 @@ async fn carry_out(engine: &Engine, claimed: &Claimed, cancel: CancellationToken
         }
     };
     store_report(engine, claimed, report, options.lease).await;
+}
+
+/// Whether a report may only say that its commands were stopped. That a worker ended is no failure of the project:
+/// it would use up an attempt, and without repairs fail the run.
+fn was_cut_short(report: &Report) -> bool {
+    match report {
+        Report::Attempted(outcome) => outcome.exit == ExitCause::Canceled,
+        // Stopped in the middle of a verification it reads like any candidate that was turned down.
+        Report::Repaired { outcome, .. } => outcome.verdict != Verdict::Accepted,
+        Report::Published(_) | Report::GaveBack => false,
+    }
 }
 
 async fn execute(

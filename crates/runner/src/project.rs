@@ -72,6 +72,12 @@ pub enum ProjectError {
         #[source]
         source: std::io::Error,
     },
+    /// Its path cannot be written where paths are written: in the run, and on a line of git's list of object folders.
+    #[error("the path of {path:?} has a line break or is not UTF-8; rename the folder or move the project")]
+    Name {
+        /// The folder.
+        path: PathBuf,
+    },
     /// Git refused or is missing.
     #[error("a git command was refused")]
     Git(#[from] GitError),
@@ -170,12 +176,15 @@ impl Project {
     /// Takes `root` as a folder of files, whether or not it is in a repository.
     ///
     /// # Errors
-    /// When `root` is not a folder.
+    /// When `root` is not a folder, or its path has a line break or is not UTF-8.
     pub fn open_plain(root: &Path) -> Result<Project, ProjectError> {
         let bad = |source| ProjectError::Root { path: root.to_owned(), source };
         let root = root.canonicalize().map_err(bad)?;
         if !root.is_dir() {
             return Err(bad(std::io::ErrorKind::NotADirectory.into()));
+        }
+        if root.to_str().is_none_or(|text| text.contains(['\n', '\r'])) {
+            return Err(ProjectError::Name { path: root });
         }
         Ok(Project { top: root.clone(), root, repository: None, note: None })
     }

@@ -77,13 +77,18 @@ impl Redactor {
         Ok(Redactor(Arc::new(Inner { values, any, patterns })))
     }
 
-    /// Looks for the values of this process's environment whose names speak of a token, secret, password or key.
+    /// Looks for the values of this process's environment, and of the variables `set` beside it, whose names speak of
+    /// a token, secret, password or key.
     ///
     /// # Errors
     /// As [`Redactor::new`].
-    pub fn from_host_env(extra: &[String]) -> Result<Redactor, BadPattern> {
+    pub fn from_host_env(
+        set: impl IntoIterator<Item = (String, String)>,
+        extra: &[String],
+    ) -> Result<Redactor, BadPattern> {
         let secrets = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .chain(set)
             .filter(|(name, value)| is_secret(name, value))
             .map(|(_, value)| value);
         Redactor::new(secrets, extra)

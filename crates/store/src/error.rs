@@ -191,6 +191,8 @@ fn postgres_kind(state: &str) -> Kind {
         "40001" | "40P01" | "55P03" => Kind::Busy,
         "53100" => Kind::Full,
         "57014" => Kind::Timeout,
+        // Object not in the state it must be in: for us, a database that takes no connections at the moment.
+        "55000" => Kind::Unavailable { retryable: true },
         "25006" => Kind::Unavailable { retryable: false },
         "42P01" | "42703" | "3F000" => Kind::Schema,
         _ if state.starts_with("23") => Kind::Conflict,
@@ -231,6 +233,7 @@ mod tests {
             ("57014", Kind::Timeout),
             ("57P01", Kind::Unavailable { retryable: true }),
             ("53300", Kind::Unavailable { retryable: true }),
+            ("55000", Kind::Unavailable { retryable: true }),
             ("25006", Kind::Unavailable { retryable: false }),
             ("42501", Kind::Unavailable { retryable: false }),
             ("23505", Kind::Conflict),

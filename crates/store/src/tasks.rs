@@ -139,10 +139,12 @@ impl Store {
         let asked = [Value::array(asked.collect()), Value::time(until)];
         let kept = transaction!(self, Later, |tx| {
             let rows = tx.rows(sql::TASKS_BEAT, &asked).await?;
-            rows.iter().map(|row| Ok((key_of(row)?, row.int("interrupt")? != 0))).collect::<Result<_, StoreError>>()
+            rows.iter()
+                .map(|row| Ok(((key_of(row)?, Fence(row.count("fence")?)), row.int("interrupt")? != 0)))
+                .collect::<Result<_, StoreError>>()
         });
-        let kept: BTreeMap<TaskKey, bool> = kept?;
-        let beat = |lease: &Lease| match kept.get(&lease.key) {
+        let kept: BTreeMap<(TaskKey, Fence), bool> = kept?;
+        let beat = |lease: &Lease| match kept.get(&(lease.key.clone(), lease.fence)) {
             Some(true) => Beat::Interrupt,
             Some(false) => Beat::Kept(until),
             None => Beat::Lost,

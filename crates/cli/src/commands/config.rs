@@ -19,7 +19,7 @@ pub(crate) fn run(global: &Global, command: &ConfigCommand) -> Result<Exit, Fail
 }
 
 fn explain(global: &Global, dir: &Path, key: Option<&str>) -> Result<Exit, Failure> {
-    let env: BTreeMap<String, String> = std::env::vars().collect();
+    let env: BTreeMap<String, String> = local::environment();
     let values = mb_project::explain(&folder(dir)?, &env, key).map_err(|e| Failure::new(Exit::Usage, e))?;
     if values.is_empty() {
         let error = anyhow::anyhow!("no key begins with {:?}", key.unwrap_or_default());
@@ -42,7 +42,7 @@ fn explain(global: &Global, dir: &Path, key: Option<&str>) -> Result<Exit, Failu
 }
 
 fn check(dir: &Path) -> Result<Exit, Failure> {
-    let layers = mb_project::Layers { env: std::env::vars().collect(), flags: Vec::new() };
+    let layers = mb_project::Layers { env: local::environment(), flags: Vec::new() };
     let loaded = mb_project::load_with(&folder(dir)?, &layers).map_err(|e| Failure::new(Exit::Usage, e))?;
     let from = match &loaded.source {
         mb_project::ConfigSource::File(path) => path.display().to_string(),

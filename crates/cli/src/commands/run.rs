@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use mb_api::Event;
+use mb_core::event::Event as CoreEvent;
 use mb_core::id::{RunId, TenantId};
 use mb_core::report::Report;
 use mb_core::run::{Run, RunOutcome};
 use mb_core::task::QueueClass;
+use mb_core::time::Timestamp;
 use mb_engine::{Engine, Flag, Layers, Output, OutputLine, StartError, StartRun, Worker, WorkerOptions};
 use mb_runner::{Patch, Project};
 use tokio::sync::mpsc;
@@ -115,6 +117,7 @@ pub(crate) async fn resume(global: &Global, named: Option<&str>, work: &WorkArgs
     if run.state.outcome().is_some() {
         return Err(Failure::new(Exit::Conflict, anyhow!("{id} is already over")).mend(format!("mb run show {id}")));
     }
+    refuse_living(&engine, &run).await?;
     let affinity = affinity(&engine);
     engine.take_over(&run, &affinity).await.context("the run cannot be taken over")?;
     let run = carry(&engine, id, affinity, work, Teller::new(term, Talk::Normal), false).await?;
@@ -137,6 +140,34 @@ fn affinity(engine: &Engine) -> String {
     format!("embedded:{}", engine.worker_id())
 }
 
+/// Refuses to take a run from a process that lives: its commands would be stopped under it. One that was killed is
+/// known by its process id on this machine, and elsewhere by its silence.
+async fn refuse_living(engine: &Engine, run: &Run) -> Result<(), Failure> {
+    let now = engine.env().now();
+    let holders = run.workers();
+    let workers = engine.store().workers(now).await.context("workers cannot be listed")?;
+    let node = engine.data().node();
+    let is_living = |seen: &&mb_store::SeenWorker| {
+        let worker = &seen.worker;
+        if worker.node.split('/').next() == Some(node) {
+            return is_ours(worker.pid);
+        }
+        now.since(seen.seen_at) < LEASE
+    };
+    let Some(seen) = workers.iter().filter(|seen| holders.contains(&seen.worker.id)).find(is_living) else {
+        return Ok(());
+    };
+    let error = anyhow!("process {} on {} works on {} now", seen.worker.pid, seen.worker.node, run.id);
+    Err(Failure::new(Exit::Conflict, error).mend(format!("mb run watch {}", run.id)))
+}
+
+/// Whether a process of that id lives and is this program (ids are used again).
+fn is_ours(pid: u32) -> bool {
+    let name = std::fs::read_link(format!("/proc/{pid}/exe")).ok();
+    let name = name.as_deref().and_then(std::path::Path::file_name).map(|name| name.to_string_lossy().into_owned());
+    name.is_some_and(|name| ["mb", "meta-builder"].contains(&name.trim_end_matches(" (deleted)")))
+}
+
 async fn unfinished(engine: &Engine) -> Result<RunId, Failure> {
     let filter = mb_store::RunFilter { words: ["pending".into(), "running".into()].into(), ..Default::default() };
     let page = engine.store().run_list(TenantId::DEFAULT, &filter, None, 1).await.context("runs cannot be listed")?;
@@ -153,7 +184,7 @@ fn layers(args: &StartArgs) -> Layers {
         flag("budget.attempts", "--attempts", args.attempts.map(|n| n.to_string())),
         flag("budget.cost_usd", "--cost", args.cost.map(|usd| usd.to_string())),
     ];
-    Layers { env: std::env::vars().collect(), flags: flags.into_iter().flatten().collect() }
+    Layers { env: local::environment(), flags: flags.into_iter().flatten().collect() }
 }
 
 fn refused(error: StartError) -> Failure {
@@ -197,20 +228,25 @@ async fn carry(
     stored(engine, id).await
 }
 
-/// Tells events and output until the run is over. The first interrupt cancels it, the second leaves.
+/// Tells events and output until the run is over. The first interrupt (or SIGTERM, which is how build servers stop a
+/// job) cancels it, the second leaves.
 async fn follow(
     engine: &Engine,
     id: RunId,
     teller: &mut Teller,
     lines: &mut mpsc::Receiver<OutputLine>,
 ) -> Result<(), Failure> {
+    use tokio::signal::unix::{SignalKind, signal};
+    // Made once: a signal that comes between two looks is kept, not lost.
+    let mut interrupt = signal(SignalKind::interrupt()).context("interrupts cannot be listened for")?;
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be listened for")?;
     let mut changes = engine.store().changes();
     let mut seen = 0;
     let mut interrupts = 0;
+    let mut silent_since = None;
     loop {
         changes.borrow_and_update();
-        let events =
-            engine.store().events(TenantId::DEFAULT, Some(id), seen, 1_000).await.context("events cannot be read")?;
+        let events = events(engine, id, seen, &mut silent_since).await?;
         // Output that was printed before a decision is shown before it.
         while let Ok(line) = lines.try_recv() {
             teller.output(&line.line.text);
@@ -222,20 +258,53 @@ async fn follow(
         if events.iter().any(|e| matches!(e.kind, mb_core::event::EventKind::RunFinished { .. })) {
             return Ok(());
         }
-        tokio::select! {
-            _ = changes.changed() => {}
-            () = tokio::time::sleep(POLL) => {}
-            Some(line) = lines.recv() => teller.output(&line.line.text),
-            Ok(()) = tokio::signal::ctrl_c() => {
-                interrupts += 1;
-                if interrupts > 1 {
-                    return Err(Failure::new(Exit::Interrupted, anyhow!("left before the run was over")).mend(format!("mb run resume {id}")));
-                }
-                anstream::eprintln!("stopping; once more to leave at once");
-                engine.store().cancel(engine.env().now(), TenantId::DEFAULT, id, "interrupted").await.context("the run cannot be canceled")?;
+        let stopped = tokio::select! {
+            _ = changes.changed() => false,
+            () = tokio::time::sleep(POLL) => false,
+            Some(line) = lines.recv() => {
+                teller.output(&line.line.text);
+                false
             }
+            _ = interrupt.recv() => true,
+            _ = terminate.recv() => true,
+        };
+        if stopped {
+            interrupts += 1;
+            stop(engine, id, interrupts).await?;
         }
     }
+}
+
+/// New events. A store that is away for a while is waited for as long as our claims hold; the run goes on meanwhile.
+async fn events(
+    engine: &Engine,
+    id: RunId,
+    seen: i64,
+    silent_since: &mut Option<Timestamp>,
+) -> Result<Vec<CoreEvent>, Failure> {
+    let now = engine.env().now();
+    match engine.store().events(TenantId::DEFAULT, Some(id), seen, 1_000).await {
+        Ok(events) => {
+            *silent_since = None;
+            Ok(events)
+        }
+        Err(error) if error.is_transient() && now.since(*silent_since.get_or_insert(now)) < LEASE => Ok(Vec::new()),
+        Err(error) => {
+            let error = anyhow::Error::new(error).context("events cannot be read");
+            Err(Failure::new(Exit::Unreachable, error).mend(format!("mb run resume {id}")))
+        }
+    }
+}
+
+/// Cancels the run at the first interrupt; leaves it as it is at the second.
+async fn stop(engine: &Engine, id: RunId, interrupts: u32) -> Result<(), Failure> {
+    if interrupts > 1 {
+        let error = anyhow!("left before the run was over");
+        return Err(Failure::new(Exit::Interrupted, error).mend(format!("mb run show {id}")));
+    }
+    anstream::eprintln!("stopping; once more to leave at once");
+    let canceled = engine.store().cancel(engine.env().now(), TenantId::DEFAULT, id, "interrupted").await;
+    canceled.map(|_| ()).context("the run cannot be canceled").map_err(Failure::from)
 }
 
 /// Shows the result, applies it if asked, and says how the process ends.

@@ -1,6 +1,6 @@
 //! The command line over the data folder: exit codes, JSON, resume, apply, init, secrets.
 
-use expect_test::{Expect, expect};
+use expect_test::{expect, expect_file};
 use serde_json::Value;
 
 use crate::support::{Started, World, eventually};
@@ -48,12 +48,6 @@ pub(crate) fn shape(value: &Value, indent: usize) -> String {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "expectations are written at the call")]
-#[track_caller]
-fn check_shape(value: &Value, expected: Expect) {
-    expected.assert_eq(&shape(value, 0));
-}
-
 /// Waits until a run is listed as running and gives its id.
 pub(crate) fn running(world: &World, process: &Started) -> String {
     eventually("a run is running", || {
@@ -91,269 +85,18 @@ fn json_over_the_data_folder() {
     let world = repaired();
     let report = world.mb(&["run", "--json"]).expect(0).json();
     let id = report["run"].as_str().unwrap();
-    check_shape(
-        &world.mb(&["run", "ls", "--json"]).expect(0).json(),
-        expect![[r#"
-
-        items: list of
-          attempts: number
-          cells: list of
-            attempts: number
-            name: text
-            repairs: number
-            state: text
-          changes: number
-          commit: text
-          cost_microusd: number
-          created_at: text
-          duration_ms: number
-          failure_class: null
-          failure_kind: null
-          finished_at: text
-          flaky: bool
-          id: text
-          outcome: text
-          project: text
-          repairs: number
-          started_at: text
-          state: text
-          steps_done: number
-          steps_failed: number
-          steps_total: number
-          summary: null
-          workflow: text
-        next: null"#]],
-    );
-    check_shape(
-        &world.mb(&["run", "show", id, "--json"]).expect(0).json(),
-        expect![[r#"
-
-        report: 
-          budget: 
-            attempts: number
-            cost_microusd: number
-            time_ms: number
-          changes: list of
-            patch: 
-              added: number
-              digest: text
-              files: list oftext
-              removed: number
-            repair: number
-            step: text
-            title: text
-          commit: text
-          created_at: text
-          finished_at: text
-          flaky: bool
-          headline: text
-          outcome: text
-          project: text
-          published: 
-            branch: list oftext
-            patch_file: text
-            problem: null
-          run: text
-          spend: 
-            attempts: number
-            cost_microusd: number
-            time_ms: number
-          steps: list of
-            attempts: number
-            command: text
-            duration_ms: number
-            failure: 
-              class: text
-              diagnostics: empty list
-              evidence: list of
-                line: number
-                text: text
-              fingerprint: text
-              kind: text
-              mend: null
-              positions: empty list
-              signal: text
-              summary: text
-            how: text
-            name: text
-            state: text
-            tried: list of
-              cost: text
-              detail: text
-              duration_ms: number
-              strategy: text
-              verdict: text
-          workflow: text
-        run: 
-          attempts: number
-          budget: 
-            attempts: number
-            cost_microusd: number
-            time_ms: number
-          cancel: null
-          cells: list of
-            attempts: number
-            name: text
-            repairs: number
-            state: text
-          changes: number
-          commit: text
-          cost_microusd: number
-          created_at: text
-          duration_ms: number
-          failure_class: null
-          failure_kind: null
-          finished_at: text
-          flaky: bool
-          id: text
-          outcome: text
-          patches: list of
-            patch: 
-              added: number
-              digest: text
-              files: list oftext
-              removed: number
-            repair: number
-            step: text
-            title: text
-          project: text
-          published: 
-            branch: text
-            commit: text
-            patch_file: text
-            problem: null
-          repairs: number
-          root: text
-          spend: 
-            attempts: number
-            cost_microusd: number
-            time_ms: number
-          started_at: text
-          state: text
-          steps: list of
-            attempts: list of
-              duration_ms: number
-              exit: text
-              failure: 
-                breaker: text
-                class: text
-                diagnostics: empty list
-                evidence: list of
-                  line: number
-                  text: text
-                exit: text
-                exit_code: number
-                fingerprint: text
-                kind: text
-                signal: text
-                summary: text
-                tests: null
-                tool: null
-              finished_at: text
-              log_lines: number
-              notes: empty list
-              number: number
-              purpose: text
-              sandbox: text
-              since: text
-              state: text
-              success: bool
-              tests: null
-              tree: number
-              work: text
-              worker: null
-            command: text
-            failure: 
-              breaker: text
-              class: text
-              diagnostics: empty list
-              evidence: list of
-                line: number
-                text: text
-              exit: text
-              exit_code: number
-              fingerprint: text
-              kind: text
-              signal: text
-              summary: text
-              tests: null
-              tool: null
-            how: text
-            name: text
-            needs: empty list
-            note: text
-            reason: null
-            repairs: list of
-              candidates: number
-              cost_microusd: number
-              duration_ms: number
-              finished_at: text
-              number: number
-              patch: 
-                added: number
-                digest: text
-                files: list oftext
-                removed: number
-              since: text
-              state: text
-              strategy: text
-              title: text
-              verdict: text
-              verified: list of
-                duration_ms: number
-                exit: text
-                step: text
-                success: bool
-              why: null
-              work: text
-            stage: text
-            state: text
-          steps_done: number
-          steps_failed: number
-          steps_total: number
-          summary: null
-          waiting: null
-          workflow: text"#]],
-    );
-    let events = world.mb(&["run", "timeline", id, "--json"]).expect(0).json();
-    let words: Vec<&str> = events.as_array().unwrap().iter().map(|e| e["event"].as_str().unwrap()).collect();
-    expect![[r#"
-        run.created
-        step.queued
-        run.started
-        step.started
-        step.attempted
-        failure.classified
-        repair.queued
-        repair.started
-        repair.finished
-        step.succeeded
-        step.queued
-        step.started
-        step.attempted
-        step.succeeded
-        run.published
-        run.finished"#]]
-    .assert_eq(&words.join("\n"));
-    check_shape(
-        &events[0],
-        expect![[r#"
-
-        at: text
-        digest: text
-        event: text
-        run: text
-        seq: number
-        steps: number
-        text: text
-        tone: text
-        workflow: text"#]],
-    );
-    let logs = world.mb(&["run", "logs", id, "check#1", "--json"]).expect(0).out;
+    let ask = |args: &[&str]| world.mb(args).expect(0);
+    expect_file!["snapshots/run-report.txt"].assert_eq(&shape(&report, 0));
+    expect_file!["snapshots/run-ls.txt"].assert_eq(&shape(&ask(&["run", "ls", "--json"]).json(), 0));
+    expect_file!["snapshots/run-show.txt"].assert_eq(&shape(&ask(&["run", "show", id, "--json"]).json(), 0));
+    let events = ask(&["run", "timeline", id, "--json"]).json();
+    let told: Vec<String> =
+        events.as_array().unwrap().iter().map(|e| format!("{}{}\n", e["event"], shape(e, 1))).collect();
+    expect_file!["snapshots/run-timeline.txt"].assert_eq(&told.concat());
     expect![[r#"
         {"n":1,"task":"check#1","text":"state.txt: 1 is not good"}
     "#]]
-    .assert_eq(&logs);
+    .assert_eq(&ask(&["run", "logs", id, "check#1", "--json"]).out);
     expect![[r#"
         diff --git a/state.txt b/state.txt
         index 67be85f1274474029aad8a75b823592324305aa4..12799ccbe7ce445b11b7bd4833bcc2c2ce1b48b7 100644
@@ -363,7 +106,7 @@ fn json_over_the_data_folder() {
         -bad
         +good
     "#]]
-    .assert_eq(&world.mb(&["run", "diff", id]).expect(0).out);
+    .assert_eq(&ask(&["run", "diff", id]).out);
 }
 
 #[test]

@@ -135,7 +135,7 @@ fn compare(report: &Value, expected: &toml::Table) {
     match expected.get("strategy").map(one_of).filter(|_| outcome == "repaired") {
         Some(strategies) => {
             let fits = |used: &&str| strategies.iter().any(|s| used.split([' ', ':']).next() == Some(s));
-            assert!(!accepted.is_empty() && accepted.iter().all(|used| fits(used)), "repaired by {accepted:?}");
+            assert!(!accepted.is_empty() && accepted.iter().all(fits), "repaired by {accepted:?}");
         }
         None => assert_eq!((changes, accepted.len()), (0, 0), "something was changed: {report:#}"),
     }

@@ -1,9 +1,13 @@
 //! Whole runs: clean, repaired, flaky, failed; with and without a repository; across a restart.
 
+use std::time::Duration;
+
 use expect_test::expect;
+use mb_core::attempt::AttemptState;
+use mb_core::id::TenantId;
 use mb_core::run::{RunOutcome, Success};
 
-use crate::world::{World, engine, work};
+use crate::world::{World, engine, wait, work, worker};
 
 /// A linter of three lines: no file may say "bad".
 const LINT: &str = r#"
@@ -176,7 +180,7 @@ async fn another_process_goes_on_where_the_first_one_died() {
         worker: world.engine.worker_id(),
         slots: [(mb_core::task::QueueClass::Cpu, 1)].into(),
         affinity: None,
-        lease: std::time::Duration::from_secs(3600),
+        lease: Duration::from_secs(3600),
     };
     let row = mb_store::WorkerRow {
         id: world.engine.worker_id(),
@@ -221,4 +225,43 @@ exit 1
     assert_eq!(failure.kind, mb_core::failure::FailureKind::TestAssert);
     assert_eq!(failure.signal, mb_core::failure::Signal::MachineOutput);
     assert!(failure.summary.contains("adds"), "{}", failure.summary);
+}
+
+/// A step that a command holds up, and no repairs: whatever ends the command decides the run.
+const LONG: &str = r#"
+version = 1
+[repair]
+enabled = false
+[steps.wait]
+run = "echo begun > /dev/stderr; sleep 600"
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_leaves_gives_its_tasks_back() {
+    let world = World::new(&[("meta-builder.toml", LONG)], false).await;
+    let id = world.start().await;
+    let (leaving, stop) = worker(&world.engine, Duration::from_secs(60), Duration::from_millis(50));
+    wait(&world.engine, id, |run| !run.workers().is_empty()).await;
+    stop.cancel();
+    leaving.await.expect("the worker ends well");
+    let run = wait(&world.engine, id, |_| true).await;
+    assert_eq!(run.state.outcome(), None, "{}", world.decisions(id).await);
+    let [attempt] = run.steps[0].attempts.as_slice() else { panic!("{:?}", run.steps[0].attempts) };
+    assert!(matches!(attempt.state, AttemptState::Queued { .. }), "{attempt:?}");
+    assert_eq!(attempt.losses, 0, "giving back is no loss");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_run_is_stopped_before_the_next_renewal() {
+    let world = World::new(&[("meta-builder.toml", LONG)], false).await;
+    let id = world.start().await;
+    // Renewed every five minutes, which is beyond the deadline of the wait.
+    let (working, stop) = worker(&world.engine, Duration::from_secs(900), Duration::from_millis(50));
+    wait(&world.engine, id, |run| !run.workers().is_empty()).await;
+    let (store, now) = (world.engine.store(), world.engine.env().now());
+    store.cancel(now, TenantId::DEFAULT, id, "test").await.expect("cancelled");
+    let run = wait(&world.engine, id, |run| run.state.outcome().is_some()).await;
+    stop.cancel();
+    working.await.expect("the worker ends well");
+    assert_eq!(run.state.outcome(), Some(RunOutcome::Canceled));
 }

@@ -13,6 +13,7 @@ use mb_engine::{DataDir, Engine, Env, Layers, Output, StartRun, Worker, WorkerOp
 use mb_runner::Sandbox;
 use mb_store::{Store, StoreOptions, StoreUrl};
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Longest any run of these tests may take.
@@ -103,29 +104,38 @@ pub(crate) async fn engine(data: &DataDir) -> Engine {
 }
 
 pub(crate) async fn work(engine: &Engine, id: RunId) -> Run {
+    let (worker, stop) = worker(engine, Duration::from_secs(10), Duration::from_secs(5));
+    let over = wait(engine, id, |run| run.state.outcome().is_some()).await;
+    stop.cancel();
+    worker.await.expect("the worker ends well");
+    over
+}
+
+/// A worker that works until the token is cancelled.
+pub(crate) fn worker(engine: &Engine, lease: Duration, drain: Duration) -> (JoinHandle<()>, CancellationToken) {
     let options = WorkerOptions {
         slots: BTreeMap::from([(QueueClass::Cpu, 2)]),
         affinity: None,
-        lease: Duration::from_secs(10),
+        lease,
         poll: Duration::from_millis(100),
-        drain: Duration::from_secs(5),
+        drain,
         output: Output::default(),
     };
     let stop = CancellationToken::new();
-    let worker = tokio::spawn(Worker::new(engine.clone(), options).run(stop.clone()));
-    let over = tokio::time::timeout(DEADLINE, wait(engine, id)).await;
-    stop.cancel();
-    worker.await.expect("the worker ends well");
-    over.expect("the run ends in time")
+    (tokio::spawn(Worker::new(engine.clone(), options).run(stop.clone())), stop)
 }
 
-async fn wait(engine: &Engine, id: RunId) -> Run {
+/// The run, once it is as wished.
+pub(crate) async fn wait(engine: &Engine, id: RunId, is_met: impl Fn(&Run) -> bool) -> Run {
     let mut changes = engine.store().changes();
-    loop {
-        let run = engine.store().run(TenantId::DEFAULT, id).await.expect("readable").expect("there");
-        if run.state.outcome().is_some() {
-            return run;
+    let met = async {
+        loop {
+            let run = engine.store().run(TenantId::DEFAULT, id).await.expect("readable").expect("there");
+            if is_met(&run) {
+                return run;
+            }
+            let _ = tokio::time::timeout(Duration::from_millis(200), changes.changed()).await;
         }
-        let _ = tokio::time::timeout(Duration::from_millis(200), changes.changed()).await;
-    }
+    };
+    tokio::time::timeout(DEADLINE, met).await.expect("the run comes that far in time")
 }

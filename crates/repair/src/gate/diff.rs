@@ -22,6 +22,8 @@ pub(crate) struct FileDiff {
     pub(crate) new: String,
     /// Whether git found it not to be text.
     pub(crate) binary: bool,
+    /// It becomes a symbolic link, or one that leads elsewhere.
+    pub(crate) link: bool,
     /// Lines it gained.
     pub(crate) added: Vec<Line>,
     /// Lines it lost.
@@ -96,6 +98,10 @@ fn header(line: &str, files: &mut Vec<FileDiff>) {
         file.binary = true;
         let path = |text: &str| if text == "/dev/null" { String::new() } else { text.to_owned() };
         (file.old, file.new) = (path(&found[1]), path(&found[2]));
+    } else if matches!(line, "new file mode 120000" | "new mode 120000")
+        || (line.starts_with("index ") && line.ends_with(" 120000"))
+    {
+        file.link = true;
     } else if line == "GIT binary patch" {
         file.binary = true;
     }

@@ -36,6 +36,8 @@ pub enum GateRule {
     TooLarge,
     /// A file that is not text.
     Binary,
+    /// A new link: what it leads to is no part of the difference, and may be outside the project.
+    Link,
     /// A test, and the failure is not about its text.
     TestChanged,
     /// Continuous-integration configuration.
@@ -66,6 +68,7 @@ impl GateRule {
                 ("the difference is larger than the policy's limit", "raise `patch_bytes_max` or change less")
             }
             Self::Binary => ("the file is not text", "leave binary files out of the change"),
+            Self::Link => ("the change makes a link", "write the file itself"),
             Self::TestChanged => {
                 ("a test was changed for a failure that its text did not cause", "change the code under test")
             }
@@ -157,6 +160,9 @@ pub fn patch_gate(
     }
     if let Some(file) = files.iter().find(|file| file.binary) {
         return refuse(GateRule::Binary, file.path());
+    }
+    if let Some(file) = files.iter().find(|file| file.link) {
+        return refuse(GateRule::Link, file.path());
     }
     owned_by_others(&paths, kind)?;
     files.iter().try_for_each(|file| configuration(file, kind))?;

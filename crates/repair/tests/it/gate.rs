@@ -154,3 +154,14 @@ fn hidden_ways_are_seen() {
     assert_eq!(verdict(&moved, &["tests/a.py", "tests/b.py"], &standard, K::Lint), "ok");
     assert_eq!(verdict("", &[], &standard, K::Lint), "ok");
 }
+
+#[test]
+fn a_change_makes_no_links() {
+    let link =
+        "diff --git a/a.py b/a.py\nnew file mode 120000\n--- /dev/null\n+++ b/a.py\n@@ -0,0 +1 @@\n+/etc/passwd\n";
+    let got = verdict(link, &["a.py"], &RepairPolicy::default(), K::Lint);
+    assert_eq!(got, "a.py: the change makes a link; write the file itself");
+    let elsewhere = "diff --git a/l b/l\nindex 1..2 120000\n--- a/l\n+++ b/l\n@@ -1 +1 @@\n-x\n+/etc\n";
+    let got = verdict(elsewhere, &["l"], &RepairPolicy::default(), K::Lint);
+    assert_eq!(got, "l: the change makes a link; write the file itself");
+}

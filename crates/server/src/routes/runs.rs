@@ -2,7 +2,7 @@
 #![allow(unused_qualifications, reason = "utoipa writes the paths of parameters out")]
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::Json;
@@ -174,6 +174,9 @@ pub(super) async fn start(
 ) -> Answer<Response> {
     if state.engine().is_draining() {
         return Err(Refusal::new(Code::ShuttingDown, "no new runs are taken in"));
+    }
+    if !Path::new(&wish.root).is_absolute() {
+        return Err(Refusal::new(Code::BadBody, "root is a path on the server's machine that begins with /"));
     }
     let key = headers.get("idempotency-key").map(|value| value.to_str().map(str::to_owned)).transpose();
     let idempotency_key = key.map_err(|_| Refusal::new(Code::BadRequest, "the Idempotency-Key is not plain text"))?;

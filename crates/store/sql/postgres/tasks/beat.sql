@@ -12,4 +12,4 @@ UPDATE tasks
 SET lease_until = $2
 FROM held
 WHERE tasks.run = held.run AND tasks.work = held.work
-RETURNING tasks.run, tasks.work, tasks.interrupt
+RETURNING tasks.run, tasks.work, tasks.fence, tasks.interrupt
