@@ -11,9 +11,10 @@ use mb_core::workflow::StepSpec;
 use mb_repair::Command;
 use mb_runner::{BadPattern, Job, LogSink, Outcome, Patch, Project, ProjectError, Redactor, Snapshot, Worktree};
 use mb_store::{Store, StoreError};
+use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
 
-use crate::workspace::Lent;
+use crate::workspace::{Lent, Workspace};
 use crate::{Engine, Output, logs, reports};
 
 /// Why a task could not do its work at all. Not a failure of the project: the task is given back or reported as
@@ -115,6 +116,14 @@ impl<'a> Context<'a> {
         let caches = self.run.workflow.caches();
         let worktree = self.project.worktree(&self.snapshot, &at, patches, &caches).await?;
         Ok(self.engine.workspaces().lend(worktree))
+    }
+
+    /// The step's worktree with what has been installed and built in it, if copy-on-write mounts can lend that to
+    /// others and nobody is at work there.
+    pub(crate) fn idle_workspace(&self, spec: &StepSpec) -> Option<OwnedMutexGuard<Option<Workspace>>> {
+        let lends = self.engine.sandbox().report().overlays;
+        let group = self.run.workflow.group_of(&spec.name);
+        lends.then(|| self.engine.workspaces().idle(self.run.id, group, self.run.tree())).flatten()
     }
 
     /// Time left of the run's budget.

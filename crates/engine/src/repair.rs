@@ -21,9 +21,10 @@ use mb_core::workflow::{StageKind, StepSpec};
 use mb_repair::{Command, DirFiles, Edit, Proposal};
 use mb_runner::{Patch, PatchLimits, Worktree};
 use mb_store::StoredPatch;
+use tokio::sync::OwnedMutexGuard;
 
 use crate::context::{Checked, Context, TaskError, chain, load};
-use crate::workspace;
+use crate::workspace::{self, Workspace};
 
 /// Candidates one repair looks at.
 const CANDIDATES_MAX: u32 = 50;
@@ -77,6 +78,8 @@ struct Bench<'a> {
     verified: Vec<Verification>,
     candidates: u32,
     parts: u32,
+    /// The step's own worktree, held so that nobody changes what candidates start from.
+    warm: Option<OwnedMutexGuard<Option<Workspace>>>,
 }
 
 /// How a round of proposals ended.
@@ -120,6 +123,7 @@ impl<'a> Bench<'a> {
             verified: Vec::new(),
             candidates: 0,
             parts: 0,
+            warm: context.idle_workspace(spec),
         })
     }
 
@@ -197,7 +201,11 @@ impl<'a> Bench<'a> {
     async fn fresh(&mut self) -> Result<workspace::Lent, TaskError> {
         self.parts += 1;
         let patches: Vec<Patch> = self.base.iter().chain(&self.held).cloned().collect();
-        self.context.worktree(self.parts, &patches).await
+        let mut worktree = self.context.worktree(self.parts, &patches).await?;
+        if let Some(warm) = self.warm.as_deref().and_then(Option::as_ref) {
+            worktree.carry_from(&warm.worktree, &self.context.run.workflow.caches())?;
+        }
+        Ok(worktree)
     }
 
     async fn try_one(&mut self, proposal: &Proposal) -> Result<Tried, TaskError> {

@@ -3,7 +3,7 @@
 //! A step finds what the steps it needs have made (installed dependencies, build products), so steps that are
 //! connected by needs share one worktree and run in it one after another; steps that are not connected have
 //! worktrees of their own and run side by side. A worktree belongs to one version of the files: an accepted repair
-//! makes a new one. Repairs always work in fresh ones.
+//! makes a new one. Repairs always work in fresh ones, over the build products of their step's.
 //!
 //! Whether a worktree is warm is never assumed: [`prepare`] runs the needs that have not run in it yet, which is
 //! also what a restart after a crash does.
@@ -90,6 +90,13 @@ impl Workspaces {
             Arc::clone(places.entry((run, group, tree)).or_default())
         };
         place.lock_owned().await
+    }
+
+    /// The same, if it is there and nobody works in it now.
+    pub(crate) fn idle(&self, run: RunId, group: String, tree: u32) -> Option<OwnedMutexGuard<Option<Workspace>>> {
+        let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = Arc::clone(places.get(&(run, group, tree))?).try_lock_owned().ok()?;
+        place.is_some().then_some(place)
     }
 
     /// Keeps what is known about a run's project until the run is over. Beyond [`PROJECTS_MAX`] runs it is asked anew.

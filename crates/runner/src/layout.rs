@@ -42,8 +42,8 @@ pub(crate) struct Manifest {
 pub(crate) struct Cache {
     /// Path below the tree.
     pub(crate) path: PathBuf,
-    /// The user's own copy; only ever read.
-    pub(crate) lower: PathBuf,
+    /// What it shows, the topmost first and the user's own copy last; only ever read.
+    pub(crate) lowers: Vec<PathBuf>,
 }
 
 /// An attempt's folder.

@@ -160,14 +160,17 @@ impl Preparation<'_> {
         for (n, cache) in self.layout.manifest.caches.clone().into_iter().enumerate() {
             let own = self.layout.root.join("caches").join(n.to_string());
             let target = self.layout.tree().join(&cache.path);
-            if self.job.sandbox.overlays != Overlays::No && self.overlay(&[&cache.lower], &own, &target)? {
+            let lowers: Vec<&Path> = cache.lowers.iter().map(PathBuf::as_path).collect();
+            // What another worktree left above the user's copy means nothing without the mount.
+            let Some(users) = lowers.last() else { continue };
+            if self.job.sandbox.overlays != Overlays::No && self.overlay(&lowers, &own, &target)? {
                 self.notes.push(format!("{} is carried copy-on-write", cache.path.display()));
             } else if own.join("copied").exists() {
                 continue;
-            } else if files::size(&cache.lower, CACHE_COPY_BYTES_MAX) > CACHE_COPY_BYTES_MAX {
+            } else if files::size(users, CACHE_COPY_BYTES_MAX) > CACHE_COPY_BYTES_MAX {
                 self.notes.push(format!("{} is left out: too large to copy", cache.path.display()));
             } else {
-                files::copy_tree(&cache.lower, &target)?;
+                files::copy_tree(users, &target)?;
                 fs::create_dir_all(own.join("copied"))?;
                 self.notes.push(format!("{} is copied", cache.path.display()));
             }

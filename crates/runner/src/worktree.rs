@@ -89,9 +89,9 @@ impl Project {
     /// The caches that exist in the user's project, as paths below the top.
     fn carried(&self, caches: &BTreeSet<String>) -> Vec<Cache> {
         let plain = |name: &&String| !Path::new(name.as_str()).is_absolute() && !name.split('/').any(|p| p == "..");
-        let cache = |name: &String| Cache { path: self.prefix().join(name), lower: self.root().join(name) };
+        let cache = |name: &String| Cache { path: self.prefix().join(name), lowers: vec![self.root().join(name)] };
         // A link could lead anywhere, and what is behind it is not the project's.
-        let real = |cache: &Cache| fs::symlink_metadata(&cache.lower).is_ok_and(|meta| meta.is_dir());
+        let real = |cache: &Cache| cache.lowers.iter().all(|lower| is_folder(lower));
         caches.iter().filter(plain).map(cache).filter(real).collect()
     }
 
@@ -137,9 +137,46 @@ impl Worktree {
         let note = |cache: &Cache| format!("{} is under version control, so it is not carried", cache.path.display());
         self.notes.extend(tracked.iter().map(note));
         self.layout.manifest.caches = kept;
+        self.write_manifest()
+    }
+
+    fn write_manifest(&self) -> Result<(), ProjectError> {
         let path = self.layout.manifest_path();
         let text = serde_json::to_vec(&self.layout.manifest).map_err(|e| at(&path)(e.into()))?;
         fs::write(&path, text).map_err(at(&path))
+    }
+
+    /// Shows commands the folders `caches` as they are in `warm`, another worktree of the same project, so that nothing
+    /// is installed or built twice. What they write stays here. To be called before the first command, and only where
+    /// the host has copy-on-write mounts ([`crate::SandboxReport::overlays`]). As long as this worktree is used, `warm`
+    /// has to stay and no command may run in it.
+    ///
+    /// # Errors
+    /// The manifest cannot be written.
+    pub fn carry_from(&mut self, warm: &Worktree, caches: &BTreeSet<String>) -> Result<(), ProjectError> {
+        let tree = self.layout.tree();
+        let prefix = self.path.strip_prefix(&tree).unwrap_or(Path::new("")).to_owned();
+        for path in caches.iter().map(|name| prefix.join(name)).filter(|path| !tree.join(path).exists()) {
+            let lowers = warm.layers(&path);
+            if !lowers.is_empty() {
+                self.layout.manifest.caches.retain(|cache| cache.path != path);
+                self.layout.manifest.caches.push(Cache { path, lowers });
+            }
+        }
+        self.write_manifest()
+    }
+
+    /// The folders that together make up what commands see at `path`, the topmost first.
+    fn layers(&self, path: &Path) -> Vec<PathBuf> {
+        let carried = self.layout.manifest.caches.iter().enumerate().find(|(_, cache)| cache.path == path);
+        let layers = match carried {
+            Some((n, cache)) => {
+                let own = self.layout.root.join("caches").join(n.to_string()).join("upper");
+                std::iter::once(own).chain(cache.lowers.iter().cloned()).collect()
+            }
+            None => vec![self.layout.tree().join(path)],
+        };
+        layers.into_iter().filter(|layer| is_folder(layer)).collect()
     }
 
     /// Changes the files by a patch. All or nothing.
@@ -226,4 +263,9 @@ impl Drop for Worktree {
             std::thread::spawn(move || files::remove_tree(&root));
         }
     }
+}
+
+/// A folder itself, not a link to one.
+fn is_folder(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir())
 }

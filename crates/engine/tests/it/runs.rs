@@ -56,6 +56,27 @@ run = "sed -i 's/ *$//' words.txt"
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_repair_starts_from_what_its_step_has_built() {
+    let config = r#"
+version = 1
+[steps.lint]
+stage = "lint"
+run = "mkdir -p out && touch out/built && ! grep -n bad words.txt"
+caches = ["out"]
+[[steps.lint.fix]]
+name = "say good"
+run = "test -f out/built && sed -i s/bad/good/ words.txt"
+"#;
+    let world = World::new(&[("meta-builder.toml", config), ("words.txt", "bad\n")], true).await;
+    if !mb_runner::Sandbox::detect().report().overlays {
+        return;
+    }
+    let run = world.run().await;
+    assert_eq!(run.state.outcome(), Some(RunOutcome::Repaired), "{}", world.decisions(run.id).await);
+    assert_eq!(run.patches[0].patch.files, ["words.txt"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lock_file_written_by_the_way_is_no_part_of_a_repair() {
     let fixer = "sed -i s/bad/good/ words.txt && echo lock > Cargo.lock";
     let config = LINT.replace("sed -i s/bad/good/ words.txt", fixer);

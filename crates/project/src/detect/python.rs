@@ -272,7 +272,9 @@ impl<'s> Project<'s> {
         let mut steps = Vec::new();
         if self.uses("ruff") {
             let fix = fixer(format!("{}ruff check --fix .", with.tool), &[FailureKind::Lint, FailureKind::Format]);
-            steps.push(Step::new("lint", StageKind::Lint, format!("{}ruff check .", with.tool)).fix([fix]));
+            // A project may say `fix = true`; the check would then mend its own copy of the files and pass.
+            let check = format!("{}ruff check --no-fix .", with.tool);
+            steps.push(Step::new("lint", StageKind::Lint, check).fix([fix]));
         }
         if self.uses("flake8") {
             let name = if steps.is_empty() { "lint" } else { "flake8" };

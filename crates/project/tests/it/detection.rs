@@ -203,7 +203,7 @@ fn python_tools_are_those_the_project_names() {
               format [format] .venv/bin/python -m ruff format --check .
                   needs install, cache .venv
                   fix format lint: .venv/bin/python -m ruff format .
-              lint [lint] .venv/bin/python -m ruff check .
+              lint [lint] .venv/bin/python -m ruff check --no-fix .
                   needs install, cache .venv
                   fix format lint: .venv/bin/python -m ruff check --fix .
               typecheck [typecheck] .venv/bin/python -m mypy p

@@ -20,6 +20,13 @@ pub(crate) fn changes(failure: &Failure, files: &dyn Files) -> Vec<Change> {
             let change = replaced.map(|text| LineChange::Replace { line: number, text });
             changes.extend(change.map(|change| Change::new(format!("write {new} for {old}"), &position.file, change)));
         }
+        let spare = pattern!(r"^'(\w+)' is assigned a value but never used");
+        if let Some(found) = spare.captures(&diagnostic.message)
+            && is_plain_declaration(line, &found[1])
+        {
+            let title = format!("remove the unused variable {}", &found[1]);
+            changes.push(Change::new(title, &position.file, LineChange::Remove { line: number }));
+        }
         let unused = pattern!(r"^'(\w+)' is (?:declared but its value is never read|defined but never used)");
         if let Some(found) = unused.captures(&diagnostic.message) {
             let change = without_import(line, number, &found[1]);
@@ -28,6 +35,12 @@ pub(crate) fn changes(failure: &Failure, files: &dyn Files) -> Vec<Change> {
         }
     }
     changes
+}
+
+/// Whether the line declares that one variable and does nothing else: its value is a name or a literal.
+fn is_plain_declaration(line: &str, name: &str) -> bool {
+    let declared = pattern!(r#"^\s*(?:var|let|const)\s+(\w+)\s*=\s*(?:[\w.]+|'[^'\\]*'|"[^"\\]*"|\[\]|\{\})\s*;?\s*$"#);
+    declared.captures(line).is_some_and(|found| &found[1] == name)
 }
 
 /// `import a, { b, c as d } from "x"` without one of its names; none when the line is something else.
@@ -55,6 +68,21 @@ fn without_import(line: &str, number: usize, name: &str) -> Option<LineChange> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_declaration_without_effects_may_go() {
+        for (line, expected) in [
+            ("  var a = b\n", true),
+            ("const a = 'x';", true),
+            ("let a = {}", true),
+            ("let a = f()", false),
+            ("let a = 1, b = 2", false),
+            ("let ab = 1", false),
+            ("a = 1", false),
+        ] {
+            assert_eq!(is_plain_declaration(line.trim_end(), "a"), expected, "{line}");
+        }
+    }
 
     #[test]
     fn one_name_leaves_an_import() {

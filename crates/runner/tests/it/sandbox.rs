@@ -130,6 +130,27 @@ async fn caches_are_carried_and_the_users_copy_is_never_written() {
 }
 
 #[tokio::test]
+async fn a_warm_worktree_lends_what_was_built_in_it_and_stays_as_it_was() {
+    if !Sandbox::detect().report().overlays {
+        return;
+    }
+    let bench = Bench::git(&[("a", "1\n"), (".gitignore", "out/\n")]).await;
+    write_all(bench.root(), &[("out/user", "1\n"), ("out/gone", "1\n")]);
+    let warm = bench.worktree(&[], &["out", "modules"]).await;
+    let make = "echo 2 > out/warm; rm out/gone; mkdir modules; echo 2 > modules/m";
+    bench.run_in(&warm, sh(make)).await.ok();
+    let mut tree = bench.worktree(&[], &["out", "modules"]).await;
+    let caches = ["out", "modules", "absent"].map(str::to_owned).into();
+    tree.carry_from(&warm, &caches).unwrap();
+    let look = "ls out modules; cat out/user out/warm modules/m";
+    assert_eq!(bench.run_in(&tree, sh(look)).await.ok(), "modules:\nm\n\nout:\nuser\nwarm\n1\n2\n2\n");
+    bench.run_in(&tree, sh("echo 3 > modules/m; rm out/warm; echo 3 > out/user")).await.ok();
+    assert_eq!(bench.run_in(&tree, sh("cat modules/m out/user; ls out")).await.ok(), "3\n3\nuser\n");
+    assert_eq!(bench.run_in(&warm, sh(look)).await.ok(), "modules:\nm\n\nout:\nuser\nwarm\n1\n2\n2\n");
+    assert!(tree.changed_files().await.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn detection_never_chooses_no_sandbox() {
     let report = Sandbox::detect().report();
     println!("{report:?}");
