@@ -10,32 +10,64 @@ pub(crate) fn requirements(text: &str, name: &str) -> String {
     })
 }
 
-/// `pyproject.toml` with one more entry of `[project] dependencies`, or of poetry's table; none if it has neither.
-pub(crate) fn pyproject(text: &str, name: &str) -> Option<String> {
+/// `pyproject.toml` with one more entry: of its list for tests when only tests want it and there is such a list, else of
+/// `[project] dependencies`, or of poetry's table; none if it has none of these.
+pub(crate) fn pyproject(text: &str, name: &str, for_tests: bool) -> Option<String> {
     let lines: Vec<&str> = text.lines().collect();
+    if let Some(open) = tests_list(&lines).filter(|_| for_tests) {
+        return into_array(&lines, open, name);
+    }
     if let Some((start, end)) = table(&lines, "tool.poetry.dependencies") {
         return Some(inserted(&lines, start, end, name, &format!("{name} = \"*\""), toml_key));
     }
     let (start, end) = table(&lines, "project")?;
-    let Some(open) = (start..end).find(|i| pattern!(r"^dependencies\s*=\s*\[").is_match(lines[*i])) else {
-        let mut lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
-        lines.insert(end, format!("dependencies = [\"{name}\"]"));
-        return Some(joined(&lines));
-    };
-    if let Some(one) = pattern!(r"^(dependencies\s*=\s*\[)(.*?),?\s*(\]\s*(?:#.*)?)$").captures(lines[open]) {
+    match (start..end).find(|i| pattern!(r"^dependencies\s*=\s*\[").is_match(lines[*i])) {
+        Some(open) => into_array(&lines, open, name),
+        None => {
+            let mut lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
+            lines.insert(end, format!("dependencies = [\"{name}\"]"));
+            Some(joined(&lines))
+        }
+    }
+}
+
+/// The line at which an extra or dependency group for tests opens, the narrowest first.
+fn tests_list(lines: &[&str]) -> Option<usize> {
+    let mut table = "";
+    let mut found: Vec<(usize, usize)> = Vec::new();
+    for (i, line) in lines.iter().enumerate() {
+        if line.starts_with('[') {
+            table = line.trim();
+        }
+        let Some(key) = pattern!(r"^(optional-dependencies\.)?(test|tests|testing|dev)\s*=\s*\[").captures(line) else {
+            continue;
+        };
+        let fits = match table {
+            "[project.optional-dependencies]" | "[dependency-groups]" => key.get(1).is_none(),
+            "[project]" => key.get(1).is_some(),
+            _ => false,
+        };
+        let rank = ["test", "tests", "testing", "dev"].iter().position(|name| *name == &key[2]);
+        found.extend(rank.filter(|_| fits).map(|rank| (rank, i)));
+    }
+    found.into_iter().min().map(|(_, i)| i)
+}
+
+/// One more string in the array that opens at a line.
+fn into_array(lines: &[&str], open: usize, name: &str) -> Option<String> {
+    let mut owned: Vec<String> = lines.iter().map(ToString::to_string).collect();
+    if let Some(one) = pattern!(r"^([\w.-]+\s*=\s*\[)(.*?),?\s*(\]\s*(?:#.*)?)$").captures(lines[open]) {
         let comma = if one[2].trim().is_empty() { "" } else { ", " };
-        let mut lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
-        lines[open] = format!("{}{}{comma}\"{name}\"{}", &one[1], &one[2], &one[3]);
-        return Some(joined(&lines));
+        owned[open] = format!("{}{}{comma}\"{name}\"{}", &one[1], &one[2], &one[3]);
+        return Some(joined(&owned));
     }
     let close = (open + 1..lines.len()).find(|i| lines[*i].trim_start().starts_with(']'))?;
-    let mut lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
     let last = (open + 1..close).rev().find(|i| lines[*i].trim_start().starts_with(['"', '\'']));
     if let Some(last) = last.filter(|i| !lines[*i].contains("\",") && !lines[*i].contains("',")) {
-        lines[last] = pattern!(r#"(["'])(\s*(?:#.*)?)$"#).replace(&lines[last], "$1,$2").into_owned();
+        owned[last] = pattern!(r#"(["'])(\s*(?:#.*)?)$"#).replace(&owned[last], "$1,$2").into_owned();
     }
     let indent = last.map_or("    ", |i| &lines[i][..lines[i].len() - lines[i].trim_start().len()]).to_owned();
-    let views: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let views: Vec<&str> = owned.iter().map(String::as_str).collect();
     let entry = format!("{indent}\"{name}\",");
     Some(inserted(&views, open + 1, close, name, &entry, |line| {
         pattern!(r#"^\s*["']([\w.-]+)"#).captures(line).map(|found| found[1].to_owned())
@@ -123,4 +155,23 @@ fn inserted(
 
 fn joined(lines: &[String]) -> String {
     lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_tests_want_goes_into_their_list() {
+        let check = |text: &str, for_tests, expected: &str| {
+            assert_eq!(pyproject(text, "new", for_tests).as_deref(), Some(expected));
+        };
+        let extras = "[project]\ndependencies = []\noptional-dependencies.tests = [\n  \"a\",\n  \"z\",\n]\n";
+        check(extras, true, &extras.replace("  \"z\"", "  \"new\",\n  \"z\""));
+        check(extras, false, &extras.replace("cies = []", "cies = [\"new\"]"));
+        let groups = "[dependency-groups]\ndev = [\"b\"]\ntest = [\"a\"]\n";
+        check(groups, true, &groups.replace("[\"a\"]", "[\"a\", \"new\"]"));
+        let other = "[project]\ndependencies = []\n[tool.x]\ntest = []\n";
+        check(other, true, &other.replace("cies = []", "cies = [\"new\"]"));
+    }
 }

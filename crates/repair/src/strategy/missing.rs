@@ -48,7 +48,7 @@ pub(crate) fn propose(failure: &Failure, step: &StepSpec, files: &dyn Files) -> 
     for hint in &failure.hints {
         let Hint::MissingModule { ecosystem, module } = hint else { continue };
         proposals.extend(match ecosystem.as_str() {
-            "python" => python_module(module, step, files),
+            "python" => python_module(module, failure, step, files),
             "node" => node_module(module, failure, step, files),
             "cargo" => crate_of(module, failure, step, files),
             "go" => go_module(module, step),
@@ -68,14 +68,26 @@ fn dir_of(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(dir, _)| dir)
 }
 
-fn python_module(module: &str, step: &StepSpec, files: &dyn Files) -> Vec<Proposal> {
+/// Whether every place that misses the module, as far as the failure tells, is a test.
+fn only_tests_want(module: &str, failure: &Failure) -> bool {
+    let named = failure.diagnostics.iter().filter(|d| d.message.contains(module));
+    let mut places = named.filter_map(|d| d.position.as_ref()).peekable();
+    places.peek().is_some() && places.all(|place| crate::gate::is_test_file(&place.file))
+}
+
+fn python_module(module: &str, failure: &Failure, step: &StepSpec, files: &dyn Files) -> Vec<Proposal> {
     let own = |suffix: String| !files.list(&suffix).is_empty();
     if python::is_standard(module) || own(format!("{module}.py")) || own(format!("{module}/__init__.py")) {
         return Vec::new();
     }
     let known = DISTRIBUTIONS.iter().find(|(name, _)| *name == module).map(|(_, distribution)| *distribution);
     let name = known.map_or_else(|| module.replace('_', "-"), str::to_owned);
-    let install = Command::new(&format!("python3 -m pip install {name}"), &step.dir, Network::Full);
+    // Where the step's own interpreter looks, and nowhere else.
+    let line = step.command.display();
+    let python =
+        pattern!(r"(?:^|\s)(\S*python[\d.]*)\s").captures(&line).map_or("python3".to_owned(), |c| c[1].to_owned());
+    let install = Command::new(&format!("{python} -m pip install {name}"), &step.dir, Network::Full);
+    let for_tests = only_tests_want(module, failure);
     let normal = |text: &str| text.to_lowercase().replace(['_', '.'], "-");
     let declared = |text: &str| {
         let names = pattern!(r#"(?m)(?:^|["'])([A-Za-z][\w.-]*)"#);
@@ -88,7 +100,7 @@ fn python_module(module: &str, step: &StepSpec, files: &dyn Files) -> Vec<Propos
             return vec![Proposal { title, edits: Vec::new(), commands: vec![install] }];
         }
         let content = if file.ends_with(".toml") {
-            manifest::pyproject(&text, &name)
+            manifest::pyproject(&text, &name, for_tests)
         } else {
             Some(manifest::requirements(&text, &name))
         };
@@ -113,10 +125,11 @@ fn node_module(module: &str, failure: &Failure, step: &StepSpec, files: &dyn Fil
         let line = if manager == "npm" { restore.to_owned() } else { format!("{manager} {restore}") };
         return vec![Proposal::command(run(&line))];
     }
-    let tests = failure.diagnostics.iter().filter(|d| d.message.contains(module)).filter_map(|d| d.position.as_ref());
-    let mut tests = tests.peekable();
-    let only_tests = tests.peek().is_some() && tests.all(|p| crate::gate::is_test_file(&p.file));
-    let section = if only_tests || module.starts_with("@types/") { "devDependencies" } else { "dependencies" };
+    let section = if only_tests_want(module, failure) || module.starts_with("@types/") {
+        "devDependencies"
+    } else {
+        "dependencies"
+    };
     let installed = files.read(&at(&format!("node_modules/{module}/package.json"))).or_else(|| {
         let lock = files.read(&at("package-lock.json"))?;
         let entry = lock.split(&format!("\"node_modules/{module}\": {{")).nth(1)?.split('}').next()?.to_owned();

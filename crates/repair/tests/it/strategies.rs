@@ -302,7 +302,7 @@ fn python_dependencies_are_declared_in_the_manifest_there_is() {
             * declare PyYAML in requirements.txt
               requirements.txt:3
               +PyYAML
-              $ python3 -m pip install PyYAML (network full)
+              $ python -m pip install PyYAML (network full)
             lock_file
         "#]],
     );
@@ -320,7 +320,7 @@ fn python_dependencies_are_declared_in_the_manifest_there_is() {
               -    "zope"
               +    "PyYAML",
               +    "zope",
-              $ python3 -m pip install PyYAML (network full)
+              $ python -m pip install PyYAML (network full)
             lock_file
         "#]],
     );
@@ -334,7 +334,7 @@ fn python_dependencies_are_declared_in_the_manifest_there_is() {
               pyproject.toml:3
               -dependencies = ["attrs"]
               +dependencies = ["attrs", "PyYAML"]
-              $ python3 -m pip install PyYAML (network full)
+              $ python -m pip install PyYAML (network full)
             lock_file
         "#]],
     );
@@ -347,7 +347,7 @@ fn python_dependencies_are_declared_in_the_manifest_there_is() {
             * declare PyYAML in pyproject.toml
               pyproject.toml:3
               +dependencies = ["PyYAML"]
-              $ python3 -m pip install PyYAML (network full)
+              $ python -m pip install PyYAML (network full)
             lock_file
         "#]],
     );
@@ -364,7 +364,7 @@ fn a_declared_python_dependency_is_installed_and_an_own_module_is_none() {
         expect![[r#"
             missing_dependency
             * install PyYAML, which requirements.txt declares
-              $ python3 -m pip install PyYAML (network full)
+              $ python -m pip install PyYAML (network full)
             lock_file
         "#]],
     );
