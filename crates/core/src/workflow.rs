@@ -201,6 +201,8 @@ impl RepairPolicy {
     /// configuration and version control.
     pub const DENY_DEFAULT: &'static [&'static str] = &[
         ".git/",
+        ".gitattributes",
+        ".gitmodules",
         ".env",
         ".env.*",
         "*.pem",

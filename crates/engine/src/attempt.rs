@@ -12,7 +12,7 @@ use crate::workspace::{self, Workspace};
 /// trouble with the store is an error (the task is then given back).
 pub(crate) async fn execute(context: &Context<'_>) -> Result<AttemptOutcome, TaskError> {
     match run(context).await {
-        Err(TaskError::Store(error)) => Err(TaskError::Store(error)),
+        Err(error) if error.is_transient() => Err(error),
         Err(error) => Ok(could_not_start(&error)),
         Ok(outcome) => Ok(outcome),
     }

@@ -31,6 +31,14 @@ pub(crate) enum TaskError {
     Log(#[source] std::io::Error),
 }
 
+impl TaskError {
+    /// Whether the task should be tried again as it is: the store will answer some other time. Everything else would
+    /// fail the same way again, so it is reported and the run goes on.
+    pub(crate) fn is_transient(&self) -> bool {
+        matches!(self, TaskError::Store(error) if error.is_transient())
+    }
+}
+
 /// One grant of one task, with everything it may touch.
 pub(crate) struct Context<'a> {
     pub(crate) engine: &'a Engine,

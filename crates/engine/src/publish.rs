@@ -16,10 +16,15 @@ pub(crate) fn failed(error: &TaskError) -> Published {
     Published { branch: None, patch_file: None, problem: Some(chain(error)) }
 }
 
-/// Publishes the result. What could not be written is said in the result; only trouble with the store is an error.
+/// Publishes the result. What could not be written is said in the result; only a store that does not answer now is
+/// an error.
 pub(crate) async fn execute(context: &Context<'_>) -> Result<Published, TaskError> {
     debug_assert_eq!(*context.work, Work::Publish);
-    let patches = context.patches().await?;
+    let patches = match context.patches().await {
+        Ok(patches) => patches,
+        Err(error) if error.is_transient() => return Err(error),
+        Err(error) => return Ok(failed(&error)),
+    };
     let mut published = Published { branch: None, patch_file: None, problem: None };
     let file = context.engine.data().result(context.run.id);
     match write(&file, &patches).await {

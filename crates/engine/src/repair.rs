@@ -38,12 +38,12 @@ pub(crate) async fn execute(context: &Context<'_>) -> Result<(RepairOutcome, Vec
     let begin = context.engine.env().now();
     let mut bench = match Bench::open(context).await {
         Ok(bench) => bench,
-        Err(TaskError::Store(error)) => return Err(TaskError::Store(error)),
+        Err(error) if error.is_transient() => return Err(error),
         Err(error) => return Ok((broken(chain(&error)), Vec::new())),
     };
     let verdict = match bench.try_all().await {
         Ok(verdict) => verdict,
-        Err(TaskError::Store(error)) => return Err(TaskError::Store(error)),
+        Err(error) if error.is_transient() => return Err(error),
         Err(error) => Verdict::Broken { why: chain(&error) },
     };
     let took = context.engine.env().now().since(begin);

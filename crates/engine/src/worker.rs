@@ -326,7 +326,7 @@ async fn execute(
     let work = &claimed.lease.key.work;
     let context = Context::open(engine, &claimed.run, work, claimed.lease.fence, cancel, options.output.clone()).await;
     let report = match (work, context) {
-        (_, Err(TaskError::Store(error))) => return Err(TaskError::Store(error)),
+        (_, Err(error)) if error.is_transient() => return Err(error),
         (Work::Attempt { .. }, Err(error)) => Report::Attempted(attempt::could_not_start(&error)),
         (Work::Repair { .. }, Err(error)) => {
             Report::Repaired { outcome: repair::broken(chain(&error)), patches: Vec::new() }
