@@ -11,9 +11,13 @@ use std::fs;
 use crate::files;
 use crate::git::{Git, GitError};
 use crate::layout::Layout;
+use crate::left_out;
 use crate::patch::{Patch, PatchLimits};
 use crate::project::{ProjectError, Snapshot, at};
 use crate::repository::{GitDir, Repository, write_git_dir};
+
+/// Most bytes of names of files that needed steps made beside their caches.
+const MADE_BYTES_MAX: u64 = 16 << 20;
 
 /// The git half of a worktree.
 #[derive(Debug)]
@@ -118,10 +122,15 @@ impl Checkout {
         }
     }
 
-    pub(crate) async fn settle(&mut self) -> Result<(), ProjectError> {
-        self.stage().await?;
-        self.base = self.git().run(&["write-tree"]).await?.word();
-        Ok(())
+    /// Nothing is staged here since the beginning, so the index is what to go back to.
+    pub(crate) async fn settle(&self) -> Result<(), ProjectError> {
+        self.git().run(&["checkout-index", "--all", "--force", "--quiet"]).await?;
+        let made = ["ls-files", "-z", "--others", "--exclude-standard"];
+        let made = self.git().run_bounded(&made, MADE_BYTES_MAX).await?.stdout;
+        let names = made.split(|byte| *byte == 0).filter_map(|name| std::str::from_utf8(name).ok());
+        let excludes = self.layout.git_dir().join("info/exclude");
+        let known = fs::read_to_string(&excludes).unwrap_or_default();
+        fs::write(&excludes, left_out::with_files(&known, names)).map_err(at(&excludes))
     }
 
     pub(crate) async fn changed_files(&self) -> Result<Vec<String>, ProjectError> {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::apply;
 use crate::copies::{Copies, Entry, Mode, Tree};
+use crate::left_out;
 use crate::patch::{Patch, PatchLimits};
 use crate::project::{ProjectError, Snapshot, at};
 use crate::unified::{self, Changed};
@@ -38,7 +39,7 @@ impl Duplicate {
         let mut duplicate = Duplicate { tree: tree.to_owned(), copies, base, rules: rules.to_owned() };
         if !patches.is_empty() {
             duplicate.apply(patches)?;
-            duplicate.settle()?;
+            duplicate.freeze()?;
         }
         Ok(duplicate)
     }
@@ -68,6 +69,23 @@ impl Duplicate {
     }
 
     pub(crate) fn settle(&mut self) -> Result<(), ProjectError> {
+        let now = self.now()?;
+        let (mut before, mut made) = (Tree::new(), Vec::new());
+        for Changed { path, old, new } in unified::changes(&self.base, &now) {
+            match old {
+                Some(entry) => drop(before.insert(path.to_owned(), entry.clone())),
+                None => made.push(path),
+            }
+            if old.is_some() && new.is_some() {
+                fs::remove_file(self.tree.join(path)).map_err(at(&self.tree.join(path)))?;
+            }
+        }
+        self.rules = left_out::with_files(&self.rules, made.into_iter());
+        self.copies.unpack(&before, &self.tree).map_err(at(&self.tree))
+    }
+
+    /// Makes the files as they are the beginning.
+    fn freeze(&mut self) -> Result<(), ProjectError> {
         let files: Vec<String> = self.now()?.into_keys().collect();
         let frozen = self.copies.freeze(&self.tree, &files, &mut Vec::new());
         self.base = frozen.map_err(at(&self.tree))?;

@@ -22,6 +22,14 @@ pub(crate) fn rules(prefix: &Path, caches: &BTreeSet<String>) -> String {
     droppings.chain(caches.iter().filter_map(cache)).collect()
 }
 
+/// `rules` and these files, relative to the top of the tree.
+pub(crate) fn with_files<'a>(rules: &str, files: impl Iterator<Item = &'a str>) -> String {
+    let gap = if rules.is_empty() || rules.ends_with('\n') { "" } else { "\n" };
+    let plain = files.filter(|path| !path.is_empty() && !path.contains('\n'));
+    let lines: String = plain.map(|path| format!("/{}\n", escape(path))).collect();
+    format!("{rules}{gap}{lines}")
+}
+
 /// Takes the meaning from gitignore's special characters.
 fn escape(path: &str) -> String {
     let mut text = String::with_capacity(path.len());

@@ -214,11 +214,12 @@ impl Worktree {
         Ok(patch)
     }
 
-    /// Makes the files as they are now the beginning that later differences are taken from: what the steps before
-    /// have made is no change of whoever comes next.
+    /// Takes what the steps before have done out of later differences: a file they changed is put back, a file they
+    /// made stays and is left out from now on. So a difference always fits the files this worktree was made of. To be
+    /// called before the first difference is asked for.
     ///
     /// # Errors
-    /// When git refuses or the files cannot be read.
+    /// When git refuses or the files cannot be read or written.
     pub async fn settle(&mut self) -> Result<(), ProjectError> {
         match &mut self.content {
             Content::Git(checkout) => checkout.settle().await,

@@ -285,6 +285,9 @@ impl Package<'_> {
         if self.depends_on("eslint") {
             runs.push(self.manager.exec("eslint --fix ."));
         }
+        if self.depends_on("standard") {
+            runs.push(self.manager.exec("standard --fix"));
+        }
         if self.depends_on("@biomejs/biome") {
             runs.push(self.manager.exec("biome check --write ."));
         }

@@ -143,6 +143,24 @@ fn body(view: &View<'_>, start: usize) -> (String, Option<Position>, usize) {
     (message, None, last)
 }
 
+/// A tool that a script of `package.json` runs and nobody installed. Such tools come from `node_modules`, so what is
+/// missing is a dependency and not a program of the host.
+pub(crate) fn scripts(view: &View<'_>) -> Option<Reading> {
+    let mut reading = Reading::new("npm", Signal::ToolLine);
+    // npm and pnpm show the script's line as `> line`, Yarn as `$ line`.
+    let lines: Vec<&str> = view.all().filter_map(|(_, t)| t.strip_prefix("> ").or(t.strip_prefix("$ "))).collect();
+    let runs = |tool: &str| lines.iter().any(|line| line.split([' ', '"', '&', '|', ';']).any(|word| word == tool));
+    for (i, text) in view.all() {
+        let found = pattern!(r"^(?:/bin/)?(?:ba|da)?sh: (?:line )?\d+: (@?[a-z][\w./-]*): (?:command )?not found$");
+        let Some(found) = found.captures(text).filter(|found| runs(&found[1])) else { continue };
+        let module = node_package(&found[1]);
+        let message = format!("{module}, which a script runs, is not installed");
+        reading.hints.insert(Hint::MissingModule { ecosystem: "node".into(), module });
+        reading.push(FailureKind::Dependency, "", &message, None, Some((i, i)));
+    }
+    reading.some()
+}
+
 /// A program that stopped: `Error: Cannot find module 'x'`, `SyntaxError: …` and where. In TAP it is a comment.
 pub(crate) fn stopped(view: &View<'_>) -> Option<Reading> {
     let mut reading = Reading::new("node", Signal::ToolLine);

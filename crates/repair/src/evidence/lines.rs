@@ -50,6 +50,16 @@ const FORMS: &[Form] = &[
         },
     },
     Form {
+        tool: "standard",
+        kind: FailureKind::Lint,
+        word: "(",
+        pattern: || {
+            pattern!(
+                r"^\s*(?P<file>[^\s:][^:]*\.[cm]?[jt]sx?):(?P<line>\d+):(?P<col>\d+): (?P<msg>.+?)\.? \((?P<rule>[@\w/-]+)\)$"
+            )
+        },
+    },
+    Form {
         tool: "mypy",
         kind: FailureKind::Typecheck,
         word: ": error: ",

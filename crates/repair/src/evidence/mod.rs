@@ -61,6 +61,7 @@ const READERS: &[fn(&View<'_>) -> Option<Reading>] = &[
     rust::rustfmt,
     python::pytest,
     python::unittest,
+    javascript::scripts,
     javascript::tap,
     javascript::spec,
     javascript::mocha,
@@ -126,6 +127,11 @@ fn readings(view: &View<'_>) -> Vec<Reading> {
 }
 
 fn decide(observed: &Observed<'_>, deciding: Option<&Reading>) -> (FailureKind, Signal) {
+    // A package manager ends with what its script's shell ended with; which program was missing there says more.
+    let passed_on = observed.exit == ExitCause::Code { code: 127 };
+    if let Some(reading) = deciding.filter(|reading| passed_on && reading.kind() == FailureKind::Dependency) {
+        return (reading.kind(), reading.signal);
+    }
     if let Some(kind) = exit::kind(observed.step.stage, observed.exit) {
         return (kind, Signal::ExitCause);
     }

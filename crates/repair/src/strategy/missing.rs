@@ -43,6 +43,9 @@ const DISTRIBUTIONS: &[(&str, &str)] = &[
     ("zmq", "pyzmq"),
 ];
 
+/// Source files looked into for an import.
+const SOURCES_MAX: usize = 2_000;
+
 pub(crate) fn propose(failure: &Failure, step: &StepSpec, files: &dyn Files) -> Vec<Proposal> {
     let mut proposals = Vec::new();
     for hint in &failure.hints {
@@ -125,7 +128,13 @@ fn node_module(module: &str, failure: &Failure, step: &StepSpec, files: &dyn Fil
         let line = if manager == "npm" { restore.to_owned() } else { format!("{manager} {restore}") };
         return vec![Proposal::command(run(&line))];
     }
-    let section = if only_tests_want(module, failure) || module.starts_with("@types/") {
+    let tool = Hint::MissingTool { tool: module.to_owned() };
+    let from_script = failure.hints.contains(&tool);
+    // A script names a command, not a package: anything may be published under that name.
+    if from_script && !is_imported(module, files) {
+        return Vec::new();
+    }
+    let section = if from_script || only_tests_want(module, failure) || module.starts_with("@types/") {
         "devDependencies"
     } else {
         "dependencies"
@@ -153,6 +162,19 @@ fn node_module(module: &str, failure: &Failure, step: &StepSpec, files: &dyn Fil
         manager => format!("{manager} add {}{module}", if dev { "-D " } else { "" }),
     };
     vec![Proposal::command(run(&line))]
+}
+
+/// Whether a file of the project requires or imports the package by its name.
+fn is_imported(module: &str, files: &dyn Files) -> bool {
+    let forms = ['\'', '"'].map(|quote| format!("{quote}{module}{quote}"));
+    let verbs = ["require(", "from ", "import ", "import("];
+    let imports = |text: &str| {
+        text.lines()
+            .any(|line| forms.iter().any(|form| verbs.iter().any(|verb| line.contains(&format!("{verb}{form}")))))
+    };
+    let endings = [".js", ".mjs", ".cjs", ".ts", ".tsx", ".jsx", ".mts"];
+    let sources = endings.iter().flat_map(|ending| files.list(ending)).take(SOURCES_MAX);
+    sources.filter_map(|path| files.read(&path)).any(|text| imports(&text))
 }
 
 fn crate_of(module: &str, failure: &Failure, step: &StepSpec, files: &dyn Files) -> Vec<Proposal> {

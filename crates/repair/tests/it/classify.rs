@@ -381,6 +381,27 @@ fn node_test() {
 }
 
 #[test]
+fn a_tool_of_a_package_script_is_a_dependency_and_no_program_of_the_host() {
+    let check = |log: &str, expected: &str| {
+        let failure = observe(&step(S::Test, "npm test"), ExitCause::Code { code: 127 }, log);
+        assert_eq!(format!("{} by {}: {}", failure.kind, failure.signal, failure.summary), expected);
+    };
+    let said = "\n> reusify@1.1.0 test\n> NODE_ENV=x tape test.js\n\nsh: 1: tape: not found\n";
+    check(said, "dependency by tool_line: tape, which a script runs, is not installed");
+    let other = "\n> reusify@1.1.0 test\n> node test.js\n\nsh: 1: docker: not found\n";
+    check(other, "toolchain_missing by exit_cause: exit 127: sh: 1: docker: not found");
+}
+
+#[test]
+fn standard_names_file_and_rule() {
+    let log = "standard: Use JavaScript Standard Style (https://standardjs.com)\n  \
+               src/index.js:126:26: 'StringDecodr' is not defined. (no-undef)\n";
+    let failure = observe(&step(S::Lint, "npm run lint"), ExitCause::Code { code: 1 }, log);
+    assert_eq!(failure.summary, "'StringDecodr' is not defined (src/index.js:126:26)");
+    assert_eq!((failure.diagnostics[0].tool.as_str(), failure.diagnostics[0].rule.as_str()), ("standard", "no-undef"));
+}
+
+#[test]
 fn npm_script() {
     check(
         S::Build,

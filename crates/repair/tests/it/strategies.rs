@@ -380,6 +380,33 @@ fn a_declared_python_dependency_is_installed_and_an_own_module_is_none() {
 }
 
 #[test]
+fn a_script_s_tool_is_added_only_if_a_file_imports_it_by_that_name() {
+    let npm = step(S::Test, "npm test");
+    let said = "> x@1.0.0 test\n> tape test.js\n\nsh: 1: tape: not found\n";
+    let package = "{\n  \"name\": \"x\"\n}\n";
+    check(
+        &npm,
+        said,
+        &[("package.json", package), ("test.js", "var test = require('tape')\n")],
+        expect![[r#"
+            missing_dependency
+            * run `npm install --ignore-scripts --no-audit --no-fund --save-dev tape`
+              $ npm install --ignore-scripts --no-audit --no-fund --save-dev tape (network full)
+            lock_file
+        "#]],
+    );
+    check(
+        &npm,
+        said,
+        &[("package.json", package), ("test.js", "var test = require('tap')\n")],
+        expect![[r#"
+            missing_dependency
+            lock_file
+        "#]],
+    );
+}
+
+#[test]
 fn node_and_go_dependencies() {
     let node = step(S::Test, "node r.js");
     let missing = fixture("node_missing");

@@ -110,7 +110,7 @@ async fn build_products_are_in_no_snapshot_and_no_difference() {
         write_all(bench.root(), &[("target/debug/old", "o\n"), ("lib/__pycache__/m.pyc", "p\n"), ("new", "n\n")]);
         let caches = ["target", "web/node_modules", "missing"];
         let snapshot = bench.snapshot_without(&caches).await;
-        let mut tree = bench.worktree_of(&snapshot, &[], &caches).await;
+        let tree = bench.worktree_of(&snapshot, &[], &caches).await;
         let ran = bench.run_in(&tree, sh("cat target/debug/old new; ls lib 2>/dev/null || echo none")).await;
         assert_eq!(ran.ok(), "o\nn\nnone\n", "{name}: a cache is carried beside the snapshot, droppings are not");
         let drop = "mkdir -p target web/node_modules/x missing lib/__pycache__ web/.mypy_cache; \
@@ -118,10 +118,6 @@ async fn build_products_are_in_no_snapshot_and_no_difference() {
                     do echo x > $f; done; ";
         bench.run_in(&tree, sh(&format!("{drop} echo 2 > a"))).await.ok();
         assert_eq!(tree.changed_files().await.unwrap(), ["a"], "{name}");
-        tree.settle().await.unwrap();
-        bench.run_in(&tree, sh(&format!("{drop} echo 3 >> web/src"))).await.ok();
-        let patch = tree.diff(PatchLimits::default()).await.unwrap();
-        assert_eq!(patch.files.iter().map(|f| f.path.as_str()).collect::<Vec<_>>(), ["web/src"], "{name}");
     }
     // What version control knows stays, whatever the folder is called.
     let bench = Bench::git(&[("target/tracked", "1\n")]).await;
@@ -199,4 +195,22 @@ async fn a_repository_is_found_from_a_folder_of_it_and_from_a_linked_worktree() 
     let tree = bench.worktree(&[], &[]).await;
     write_all(tree.path(), &[("sub/g", "")]);
     assert_eq!(kind(&tree.diff(PatchLimits::default()).await.unwrap()), PatchKind::Added);
+}
+
+#[tokio::test]
+async fn what_needed_steps_did_is_no_part_of_a_difference_and_it_fits_the_snapshot() {
+    for (name, bench) in Bench::every_way(&[("lock", "1\n2\n"), ("gone", "g\n"), ("src", "s\n")]).await {
+        let snapshot = bench.snapshot().await;
+        let mut tree = bench.worktree_of(&snapshot, &[], &[]).await;
+        let needed = "echo 2 > lock; rm gone; mkdir -p 'new [1]'; echo n > 'new [1]/made #'";
+        bench.run_in(&tree, sh(needed)).await.ok();
+        tree.settle().await.unwrap();
+        assert!(tree.changed_files().await.unwrap().is_empty(), "{name}");
+        let repair = "cat lock 'new [1]/made #'; echo 3 >> lock; echo 3 >> src; echo 3 >> 'new [1]/made #'";
+        assert_eq!(bench.run_in(&tree, sh(repair)).await.ok(), "1\n2\nn\n", "{name}");
+        let patch = tree.diff(PatchLimits::default()).await.unwrap();
+        assert_eq!(patch.files.iter().map(|f| f.path.as_str()).collect::<Vec<_>>(), ["lock", "src"], "{name}");
+        let next = bench.worktree_of(&snapshot, std::slice::from_ref(&patch), &[]).await;
+        assert_eq!(fs::read_to_string(next.path().join("lock")).unwrap(), "1\n2\n3\n", "{name}");
+    }
 }
