@@ -117,12 +117,8 @@ impl Access {
             Access::Remote(client) => client.diff(id).await.map_err(remote),
             Access::Local(engine) => {
                 let run = stored(engine, id).await?;
-                let mut text = String::new();
-                for applied in &run.patches {
-                    let diff = engine.store().patch(&applied.patch.digest).await.context("the patch cannot be read")?;
-                    text.push_str(&diff.ok_or_else(|| anyhow!("patch {} is missing", applied.patch.digest))?);
-                }
-                Ok(text)
+                let diffs = engine.store().patches(&run.changes()).await.context("the patches cannot be read")?;
+                Ok(diffs.concat())
             }
         }
     }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use mb_api::{Event, Tone};
+use mb_core::event::{Event as CoreEvent, EventKind};
+use mb_core::run::RunOutcome;
 use mb_core::time::{Timestamp, human};
 
 use crate::term::{Term, clean, sign};
@@ -62,6 +64,19 @@ impl Teller {
             self.line(&format!("{} {} {}{took}", self.term.dim(&format!("{at:>8}")), self.sign(event.tone), text));
         }
         self.show();
+    }
+
+    /// Tells stored events; `seen` moves on to the last. The outcome, once the run's end was among them.
+    pub(crate) fn tell(&mut self, events: &[CoreEvent], seen: &mut i64) -> Option<RunOutcome> {
+        let mut over = None;
+        for event in events {
+            *seen = event.seq;
+            self.event(&Event::from_domain(event));
+            if let EventKind::RunFinished { outcome, .. } = event.kind {
+                over = Some(outcome);
+            }
+        }
+        over
     }
 
     /// A line of a command's output.

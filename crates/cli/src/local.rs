@@ -28,6 +28,12 @@ pub(crate) fn data_dir(global: &Global) -> Result<PathBuf, Failure> {
         })
 }
 
+/// A folder that was named on the command line, in full.
+pub(crate) fn folder(dir: &Path) -> Result<PathBuf, Failure> {
+    let found = dir.canonicalize().with_context(|| format!("the folder {} cannot be used", dir.display()));
+    found.map_err(|e| Failure::new(Exit::Usage, e))
+}
+
 /// Opens the data folder and the store, bringing a new or older schema up to date.
 pub(crate) async fn open(global: &Global) -> Result<(DataDir, Store, Env), Failure> {
     let env = Env::system().context("no randomness from the operating system")?;
@@ -60,7 +66,7 @@ pub(crate) async fn open(global: &Global) -> Result<(DataDir, Store, Env), Failu
     Ok((data, store, env))
 }
 
-/// The engine over all that, with the sandbox and slots that were asked for or set.
+/// The engine over all that, with the sandbox that was asked for or set.
 pub(crate) async fn engine(global: &Global, work: &WorkArgs) -> Result<Engine, Failure> {
     let probing = Probing::start(global, work)?;
     let (data, store, env) = open(global).await?;
@@ -74,8 +80,7 @@ impl Probing {
     /// Begins to look for the sandbox that was asked for or set.
     pub(crate) fn start(global: &Global, work: &WorkArgs) -> Result<Probing, Failure> {
         let root = data_dir(global)?;
-        let file = settings::load(global, &root)?;
-        let word = work.sandbox.clone().or(file.sandbox).unwrap_or_else(|| "auto".to_owned());
+        let word = settings::work(work, &settings::load(global, &root)?).sandbox.unwrap_or_else(|| "auto".to_owned());
         Ok(Probing(tokio::task::spawn_blocking(move || sandbox_of(&word, &root))))
     }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde::Deserialize;
 
-use crate::args::{Global, UpArgs};
+use crate::args::{Global, UpArgs, WorkArgs};
 use crate::exit::{Exit, Failure};
 
 /// Largest settings file read, in bytes.
@@ -118,6 +118,7 @@ pub(crate) fn explain(global: &Global, data: &Path) -> Result<Vec<Row>, Failure>
 
 /// Puts the file below the flags of `mb up`.
 pub(crate) fn under(up: &mut UpArgs, file: Settings) {
+    up.work = work(&up.work, &file);
     if up.listen.is_empty() {
         up.listen = file.listen;
     }
@@ -127,6 +128,9 @@ pub(crate) fn under(up: &mut UpArgs, file: Settings) {
     up.ops_listen = up.ops_listen.or(file.ops_listen);
     up.admin_token_file = up.admin_token_file.take().or(file.admin_token_file);
     up.allow_public |= file.allow_public.unwrap_or(false);
-    up.work.slots = up.work.slots.or(file.slots);
-    up.work.sandbox = up.work.sandbox.take().or(file.sandbox);
+}
+
+/// Puts the file below the flags that say how commands are executed.
+pub(crate) fn work(flags: &WorkArgs, file: &Settings) -> WorkArgs {
+    WorkArgs { slots: flags.slots.or(file.slots), sandbox: flags.sandbox.clone().or_else(|| file.sandbox.clone()) }
 }

@@ -3,8 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{ExitCause, Failure, TestCounts};
-use crate::id::WorkerId;
-use crate::time::Timestamp;
+use crate::task::Progress;
 use crate::words::words;
 
 words! {
@@ -35,31 +34,7 @@ pub struct Attempt {
 }
 
 /// Where an attempt stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "state")]
-pub enum AttemptState {
-    /// On the queue.
-    Queued {
-        /// Not before.
-        ready_at: Timestamp,
-    },
-    /// A worker runs it.
-    Running {
-        /// Which.
-        worker: WorkerId,
-        /// Since when.
-        since: Timestamp,
-    },
-    /// Over.
-    Finished {
-        /// When it began, when known.
-        since: Timestamp,
-        /// When it ended.
-        at: Timestamp,
-        /// How.
-        outcome: Box<AttemptOutcome>,
-    },
-}
+pub type AttemptState = Progress<Box<AttemptOutcome>>;
 
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,9 +73,6 @@ impl AttemptOutcome {
 impl Attempt {
     /// The outcome, once finished.
     pub fn outcome(&self) -> Option<&AttemptOutcome> {
-        match &self.state {
-            AttemptState::Finished { outcome, .. } => Some(outcome),
-            AttemptState::Queued { .. } | AttemptState::Running { .. } => None,
-        }
+        self.state.outcome().map(|outcome| &**outcome)
     }
 }

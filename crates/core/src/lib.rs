@@ -7,6 +7,7 @@
 pub mod advance;
 pub mod attempt;
 pub mod budget;
+pub mod error;
 pub mod event;
 pub mod failure;
 pub mod id;

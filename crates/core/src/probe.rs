@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::time::millis;
 use crate::words::words;
 
 words! {
@@ -70,7 +71,7 @@ impl ProbeReport {
             (false, true) => Readiness::Degraded,
             (false, false) => Readiness::Ready,
         };
-        ProbeReport { state, probes, age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX) }
+        ProbeReport { state, probes, age_ms: millis(age) }
     }
 }
 

@@ -8,9 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::budget::MicroUsd;
 use crate::failure::{ExitCause, Failure};
-use crate::id::WorkerId;
 use crate::strategy::Strategy;
-use crate::time::Timestamp;
+use crate::task::Progress;
 
 /// One repair tried on one step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,31 +25,7 @@ pub struct Repair {
 }
 
 /// Where a repair stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "state")]
-pub enum RepairState {
-    /// On the queue.
-    Queued {
-        /// Not before.
-        ready_at: Timestamp,
-    },
-    /// A worker tries it.
-    Running {
-        /// Which.
-        worker: WorkerId,
-        /// Since when.
-        since: Timestamp,
-    },
-    /// Over.
-    Finished {
-        /// When it began.
-        since: Timestamp,
-        /// When it ended.
-        at: Timestamp,
-        /// How.
-        outcome: RepairOutcome,
-    },
-}
+pub type RepairState = Progress<RepairOutcome>;
 
 /// How a repair ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,9 +133,6 @@ pub struct Verification {
 impl Repair {
     /// The outcome, once finished.
     pub fn outcome(&self) -> Option<&RepairOutcome> {
-        match &self.state {
-            RepairState::Finished { outcome, .. } => Some(outcome),
-            RepairState::Queued { .. } | RepairState::Running { .. } => None,
-        }
+        self.state.outcome()
     }
 }

@@ -12,7 +12,7 @@ use crate::budget::{Axis, Spend};
 use crate::failure::Failure;
 use crate::id::{RunId, TenantId, WorkerId};
 use crate::repair::{PatchRef, Repair, RepairState, Verdict};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, millis};
 use crate::words::words;
 use crate::workflow::Workflow;
 
@@ -356,15 +356,14 @@ impl Run {
 
     /// The workers that hold its tasks now.
     pub fn workers(&self) -> BTreeSet<WorkerId> {
-        let attempts = self.steps.iter().flat_map(|step| &step.attempts).filter_map(|attempt| match attempt.state {
-            AttemptState::Running { worker, .. } => Some(worker),
-            AttemptState::Queued { .. } | AttemptState::Finished { .. } => None,
-        });
-        let repairs = self.steps.iter().flat_map(|step| &step.repairs).filter_map(|repair| match repair.state {
-            RepairState::Running { worker, .. } => Some(worker),
-            RepairState::Queued { .. } | RepairState::Finished { .. } => None,
-        });
-        attempts.chain(repairs).collect()
+        let attempts = self.steps.iter().flat_map(|step| &step.attempts).filter_map(|attempt| attempt.state.running());
+        let repairs = self.steps.iter().flat_map(|step| &step.repairs).filter_map(|repair| repair.state.running());
+        attempts.chain(repairs).map(|(worker, _)| worker).collect()
+    }
+
+    /// The names of the accepted changes, in order.
+    pub fn changes(&self) -> Vec<&str> {
+        self.patches.iter().map(|applied| applied.patch.digest.as_str()).collect()
     }
 
     /// The version of the files: how many repairs they contain.
@@ -375,8 +374,7 @@ impl Run {
     /// What it has used at `now`.
     pub fn spend_at(&self, now: Timestamp) -> Spend {
         let end = self.finished_at.unwrap_or(now);
-        let time_ms =
-            self.started_at.map_or(0, |start| u64::try_from(end.since(start).as_millis()).unwrap_or(u64::MAX));
+        let time_ms = self.started_at.map_or(0, |start| millis(end.since(start)));
         Spend { time_ms, ..self.spend }
     }
 }

@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::RunId;
+use crate::id::{RunId, WorkerId};
 use crate::time::Timestamp;
 use crate::words::words;
 
@@ -62,6 +62,51 @@ impl fmt::Display for Work {
             Self::Attempt { step, number } => write!(f, "{step}#{number}"),
             Self::Repair { step, number } => write!(f, "{step}!{number}"),
             Self::Publish => f.write_str("publish"),
+        }
+    }
+}
+
+/// Where the work of a task stands; `O` is how it ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum Progress<O> {
+    /// On the queue.
+    Queued {
+        /// Not before.
+        ready_at: Timestamp,
+    },
+    /// A worker does it.
+    Running {
+        /// Which.
+        worker: WorkerId,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// Over.
+    Finished {
+        /// When it began.
+        since: Timestamp,
+        /// When it ended.
+        at: Timestamp,
+        /// How.
+        outcome: O,
+    },
+}
+
+impl<O> Progress<O> {
+    /// The outcome, once over.
+    pub const fn outcome(&self) -> Option<&O> {
+        match self {
+            Self::Finished { outcome, .. } => Some(outcome),
+            Self::Queued { .. } | Self::Running { .. } => None,
+        }
+    }
+
+    /// The worker that does it now, and since when.
+    pub const fn running(&self) -> Option<(WorkerId, Timestamp)> {
+        match self {
+            Self::Running { worker, since } => Some((*worker, *since)),
+            Self::Queued { .. } | Self::Finished { .. } => None,
         }
     }
 }

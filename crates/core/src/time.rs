@@ -69,6 +69,11 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
+/// Whole milliseconds, the unit of every duration that is stored or sent.
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// A duration as people read it: `850ms`, `4.2s`, `3m 07s`, `2h 05m`.
 pub fn human(duration: Duration) -> String {
     let ms = duration.as_millis();

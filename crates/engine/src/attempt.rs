@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 
 use mb_core::attempt::AttemptOutcome;
+use mb_core::error::chain;
 use mb_core::failure::{ExitCause, Failure, FailureKind, Signal};
+use mb_core::time::millis;
 
-use crate::context::{Checked, Context, TaskError, chain};
+use crate::context::{Checked, Context, TaskError};
 use crate::workspace::{self, Workspace};
 
 /// Runs the attempt. Trouble with the files or the log is the attempt's failure, so that a run always ends; only
@@ -46,8 +48,8 @@ fn describe(checked: Checked, mut notes: Vec<String>) -> AttemptOutcome {
     notes.extend(outcome.notes);
     AttemptOutcome {
         exit: outcome.exit,
-        duration_ms: u64::try_from(outcome.duration.as_millis()).unwrap_or(u64::MAX),
-        cpu_ms: u64::try_from(outcome.cpu.as_millis()).unwrap_or(u64::MAX),
+        duration_ms: millis(outcome.duration),
+        cpu_ms: millis(outcome.cpu),
         rss_bytes_max: outcome.max_rss_bytes,
         log_lines: outcome.log.lines,
         log_bytes: outcome.log.bytes,

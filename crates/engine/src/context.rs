@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use mb_core::error::chain;
 use mb_core::failure::{Failure, TestCounts};
 use mb_core::run::Run;
 use mb_core::task::{Fence, Work};
@@ -233,8 +234,7 @@ impl<'a> Context<'a> {
 
     /// The accepted patches of the run so far.
     pub(crate) async fn patches(&self) -> Result<Vec<Patch>, TaskError> {
-        let digests: Vec<&str> = self.run.patches.iter().map(|applied| applied.patch.digest.as_str()).collect();
-        load(self.engine.store(), &digests).await
+        load(self.engine.store(), &self.run.changes()).await
     }
 }
 
@@ -246,23 +246,6 @@ fn redactor(run: &Run) -> Result<Redactor, BadPattern> {
 
 /// Patches by digest, in that order.
 pub(crate) async fn load(store: &Store, digests: &[&str]) -> Result<Vec<Patch>, TaskError> {
-    let mut patches = Vec::with_capacity(digests.len());
-    for digest in digests {
-        let diff =
-            store.patch(digest).await?.ok_or_else(|| TaskError::Corrupt(format!("patch {digest} is missing")))?;
-        patches.push(Patch::parse(diff).map_err(|e| TaskError::Corrupt(e.to_string()))?);
-    }
-    Ok(patches)
-}
-
-/// An error with its causes, as one line: `a: b: c`.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
+    let diffs = store.patches(digests).await?.into_iter();
+    diffs.map(|diff| Patch::parse(diff).map_err(|e| TaskError::Corrupt(e.to_string()))).collect()
 }

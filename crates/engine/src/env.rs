@@ -4,13 +4,15 @@
 //! a test (and later the simulator) can hold both.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mb_core::id::{RunId, TokenId, WorkerId};
 use mb_core::time::Timestamp;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+
+use crate::lock;
 
 /// Time, ids, randomness. Cheap to clone; clones share both.
 #[derive(Clone)]
@@ -63,7 +65,7 @@ impl Env {
     /// `N` unpredictable bytes.
     pub fn random_bytes<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
-        self.random.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(&mut bytes);
+        lock(&self.random).fill_bytes(&mut bytes);
         bytes
     }
 

@@ -23,7 +23,7 @@ mod worker;
 mod workspace;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mb_core::id::WorkerId;
 use mb_core::probe::ProbeReport;
@@ -40,6 +40,12 @@ pub use metrics::Metrics;
 pub use reaper::Reaper;
 pub use start::{Frozen, StartError, StartRun};
 pub use worker::{Output, OutputLine, Worker, WorkerOptions};
+
+/// Locks, whatever became of the one before: a panic is counted at its edge, and what our locks guard is whole after
+/// every statement.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The control plane of one process. Cheap to clone; all clones are the same engine.
 #[derive(Clone)]
@@ -146,7 +152,7 @@ impl Engine {
     /// Removes worktrees that no process holds: what processes left that were killed, or ended before they had done so.
     pub async fn sweep(&self) {
         if let Err(error) = mb_runner::Project::sweep(&self.data().worktrees()).await {
-            tracing::warn!(error = %context::chain(&error), "old worktrees could not be cleared away");
+            tracing::warn!(error = %mb_core::error::chain(&error), "old worktrees could not be cleared away");
         }
     }
 

@@ -177,7 +177,7 @@ impl Metrics {
                     self.queue_depth.get_or_create(&Queue { queue: queue.class.to_string() }).set(depth);
                 }
             }
-            Err(error) => tracing::warn!(error = %crate::context::chain(&error), "queue depth could not be read"),
+            Err(error) => tracing::warn!(error = %mb_core::error::chain(&error), "queue depth could not be read"),
         }
     }
 

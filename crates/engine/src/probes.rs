@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use mb_core::error::chain;
 use mb_core::probe::{ProbeReport, ProbeResult, ProbeStatus};
-use mb_core::time::{Timestamp, human};
+use mb_core::time::{Timestamp, human, millis};
 use mb_store::SchemaState;
 use tokio::sync::Mutex;
 
 use crate::Engine;
-use crate::context::chain;
 
 /// How long one probe may take.
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -63,7 +63,7 @@ async fn ask(engine: &Engine, name: &str, critical: bool, probe: impl Future<Out
     let (status, reason) = tokio::time::timeout(DEADLINE, probe)
         .await
         .unwrap_or_else(|_| (ProbeStatus::Fail, format!("no answer within {}", human(DEADLINE))));
-    let latency_ms = u64::try_from(engine.env().now().since(begin).as_millis()).unwrap_or(u64::MAX);
+    let latency_ms = millis(engine.env().now().since(begin));
     ProbeResult { name: name.into(), critical, status, reason, latency_ms }
 }
 

@@ -2,11 +2,12 @@
 //!
 //! Doing it twice does the same: the branch is named after the run and made from the same commits.
 
+use mb_core::error::chain;
 use mb_core::run::Published;
 use mb_core::task::Work;
 use mb_runner::Patch;
 
-use crate::context::{Context, TaskError, chain};
+use crate::context::{Context, TaskError};
 
 /// Prefix of every branch we make.
 pub(crate) const BRANCH_PREFIX: &str = "meta-builder/";

@@ -4,10 +4,10 @@
 
 use std::time::Duration;
 
+use mb_core::error::chain;
 use tokio_util::sync::CancellationToken;
 
 use crate::Engine;
-use crate::context::chain;
 
 /// Leases taken back in one pass.
 const REAP_MAX: u32 = 500;

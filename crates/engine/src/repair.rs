@@ -11,19 +11,21 @@ use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use mb_core::budget::MicroUsd;
+use mb_core::error::chain;
 use mb_core::failure::{ExitCause, Failure, FailureKind, TestCounts};
 use mb_core::ladder;
 use mb_core::repair::{PatchRef, RepairOutcome, Verdict, Verification};
 use mb_core::run::Step;
 use mb_core::strategy::Strategy;
 use mb_core::task::Work;
+use mb_core::time::millis;
 use mb_core::workflow::{StageKind, StepSpec};
 use mb_repair::{Command, DirFiles, Edit, Proposal};
 use mb_runner::{Patch, PatchLimits, Worktree};
 use mb_store::StoredPatch;
 use tokio::sync::OwnedMutexGuard;
 
-use crate::context::{Checked, Context, TaskError, chain, load};
+use crate::context::{Checked, Context, TaskError, load};
 use crate::workspace::{self, Workspace};
 
 /// Candidates one repair looks at.
@@ -367,7 +369,7 @@ impl<'a> Bench<'a> {
             verified: self.verified,
             candidates: self.candidates,
             cost_microusd: MicroUsd(0),
-            duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            duration_ms: millis(took),
         };
         (outcome, stored)
     }
@@ -383,7 +385,7 @@ fn patch_ref(patch: &Patch) -> PatchRef {
 }
 
 fn verification(step: &str, outcome: &mb_runner::Outcome) -> Verification {
-    let duration_ms = u64::try_from(outcome.duration.as_millis()).unwrap_or(u64::MAX);
+    let duration_ms = millis(outcome.duration);
     Verification { step: step.to_owned(), exit: outcome.exit, duration_ms }
 }
 

@@ -1,5 +1,6 @@
 //! Taking a run in: read the project, freeze its files, write the run down.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use mb_core::id::TenantId;
@@ -124,19 +125,14 @@ fn restrict(workflow: &mut Workflow, only: &[String]) -> Result<(), StartError> 
     if only.is_empty() {
         return Ok(());
     }
-    let mut keep: std::collections::BTreeSet<String> = std::collections::BTreeSet::new();
+    let mut keep: BTreeSet<String> = BTreeSet::new();
     for name in only {
-        if workflow.step(name).is_none() {
+        let Some(step) = workflow.step(name) else {
             let steps = workflow.steps.iter().map(|step| step.name.clone()).collect();
             return Err(StartError::NoSuchStep { name: name.clone(), steps });
-        }
+        };
         keep.insert(name.clone());
-    }
-    // Steps come after what they need, so one walk backwards finds everything.
-    for step in workflow.steps.iter().rev() {
-        if keep.contains(&step.name) {
-            keep.extend(step.needs.iter().cloned());
-        }
+        keep.extend(workflow.needs_of(step).into_iter().map(|need| need.name.clone()));
     }
     workflow.steps.retain(|step| keep.contains(&step.name));
     Ok(())

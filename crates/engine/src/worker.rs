@@ -8,10 +8,11 @@
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use mb_core::error::chain;
 use mb_core::failure::ExitCause;
 use mb_core::repair::Verdict;
 use mb_core::task::{Fence, Lease, QueueClass, TaskKey, Work};
@@ -20,8 +21,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::context::{Context, TaskError, chain};
-use crate::{Engine, attempt, publish, repair};
+use crate::context::{Context, TaskError};
+use crate::{Engine, attempt, lock, publish, repair};
 
 /// Changes that come together are answered by one look at the leases.
 const COALESCE: Duration = Duration::from_millis(100);
@@ -156,7 +157,7 @@ impl Worker {
 
     fn free(&self) -> BTreeMap<QueueClass, usize> {
         // Every task of a run is of class cpu today, so what is held is held against that class.
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let held = lock(&self.held).len();
         let mut slots = self.options.slots.clone();
         if let Some(cpu) = slots.get_mut(&QueueClass::Cpu) {
             *cpu = cpu.saturating_sub(held);
@@ -168,15 +169,12 @@ impl Worker {
     fn begin(&self, tasks: &mut JoinSet<()>, claimed: Claimed) {
         let cancel = CancellationToken::new();
         let grant = (claimed.lease.key.clone(), claimed.lease.fence);
-        self.held
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(grant.clone(), (claimed.lease.clone(), cancel.clone()));
+        lock(&self.held).insert(grant.clone(), (claimed.lease.clone(), cancel.clone()));
         let (engine, held, options) = (self.engine.clone(), Arc::clone(&self.held), self.options.clone());
         let leaving = self.leaving.clone();
         tasks.spawn(async move {
             let done = AssertUnwindSafe(carry_out(&engine, &claimed, cancel, &leaving, &options)).catch_unwind().await;
-            held.lock().unwrap_or_else(PoisonError::into_inner).remove(&grant);
+            lock(&held).remove(&grant);
             if done.is_err() {
                 // The lease runs out by itself and the task is given to somebody, a bounded number of times.
                 engine.metrics().panic("task");
@@ -206,7 +204,7 @@ impl Worker {
             return;
         }
         self.leaving.cancel();
-        for (_, cancel) in self.held.lock().unwrap_or_else(PoisonError::into_inner).values() {
+        for (_, cancel) in lock(&self.held).values() {
             cancel.cancel();
         }
         // Each stops within its own grace; a task that does not is left to the lease.
@@ -233,8 +231,7 @@ async fn beat(engine: Engine, held: Held, options: WorkerOptions, stop: Cancella
         if is_time && let Err(error) = engine.store().worker_seen(now, &registration(&engine, &options)).await {
             tracing::warn!(error = %chain(&error), "this worker could not say that it is alive");
         }
-        let leases: Vec<Lease> =
-            held.lock().unwrap_or_else(PoisonError::into_inner).values().map(|(lease, _)| lease.clone()).collect();
+        let leases: Vec<Lease> = lock(&held).values().map(|(lease, _)| lease.clone()).collect();
         if leases.is_empty() {
             continue;
         }
@@ -256,7 +253,7 @@ async fn changed(changes: &mut tokio::sync::watch::Receiver<u64>) {
 }
 
 fn take_beat(held: &Held, lease: &Lease, beat: &Beat) {
-    let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut held = lock(held);
     let Some((mine, cancel)) = held.get_mut(&(lease.key.clone(), lease.fence)) else { return };
     match beat {
         Beat::Kept(until) => mine.until = *until,

@@ -10,9 +10,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use mb_core::error::chain;
 use mb_core::id::RunId;
 use mb_core::workflow::StepSpec;
 use mb_runner::{Project, Worktree};
@@ -20,7 +21,8 @@ use tokio::runtime::Handle;
 use tokio::sync::OwnedMutexGuard;
 use tokio_util::task::TaskTracker;
 
-use crate::context::{Checked, Context, TaskError, chain};
+use crate::context::{Checked, Context, TaskError};
+use crate::lock;
 
 /// Projects that are kept in mind at once.
 const PROJECTS_MAX: usize = 1_000;
@@ -86,7 +88,7 @@ impl Workspaces {
     /// The worktree of a step, for this task alone until the guard is dropped.
     pub(crate) async fn lock(&self, run: RunId, group: String, tree: u32) -> OwnedMutexGuard<Option<Workspace>> {
         let place = {
-            let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut places = lock(&self.places);
             Arc::clone(places.entry((run, group, tree)).or_default())
         };
         place.lock_owned().await
@@ -94,14 +96,14 @@ impl Workspaces {
 
     /// The same, if it is there and nobody works in it now.
     pub(crate) fn idle(&self, run: RunId, group: String, tree: u32) -> Option<OwnedMutexGuard<Option<Workspace>>> {
-        let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let places = lock(&self.places);
         let place = Arc::clone(places.get(&(run, group, tree))?).try_lock_owned().ok()?;
         place.is_some().then_some(place)
     }
 
     /// Keeps what is known about a run's project until the run is over. Beyond [`PROJECTS_MAX`] runs it is asked anew.
     pub(crate) fn remember(&self, run: RunId, project: Project) {
-        let mut projects = self.projects.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut projects = lock(&self.projects);
         if projects.len() < PROJECTS_MAX {
             projects.insert(run, project);
         }
@@ -109,7 +111,7 @@ impl Workspaces {
 
     /// What is known about a run's project.
     pub(crate) fn project(&self, run: RunId) -> Option<Project> {
-        self.projects.lock().unwrap_or_else(PoisonError::into_inner).get(&run).cloned()
+        lock(&self.projects).get(&run).cloned()
     }
 
     /// Takes care of a worktree's removal.
@@ -128,10 +130,10 @@ impl Workspaces {
 
     /// Lets go of the worktrees of a run that are older than this version; all of them for `u32::MAX`.
     pub(crate) fn forget(&self, run: RunId, before: u32) {
-        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut places = lock(&self.places);
         places.retain(|(of, _, tree), _| *of != run || *tree >= before);
         if before == u32::MAX {
-            self.projects.lock().unwrap_or_else(PoisonError::into_inner).remove(&run);
+            lock(&self.projects).remove(&run);
         }
     }
 }

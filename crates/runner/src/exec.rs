@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mb_core::failure::ExitCause;
+use mb_core::time::millis;
 use mb_core::workflow::{Limits, Network};
 use nix::sys::signal::Signal;
 use tokio::time::{Instant, sleep, timeout};
@@ -199,7 +200,7 @@ impl Running {
             () = self.pump.over.notified() => ExitCause::TooMuchOutput { limit_bytes: self.limits.output_bytes_max },
             Ok(cause) = &mut self.monitor.passed => cause,
             () = sleep(self.time_limit) => {
-                ExitCause::Timeout { limit_ms: u64::try_from(self.time_limit.as_millis()).unwrap_or(u64::MAX) }
+                ExitCause::Timeout { limit_ms: millis(self.time_limit) }
             }
         };
         // Who is asked to stop may tidy up. Who takes what others need may not go on taking it.

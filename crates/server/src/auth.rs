@@ -108,7 +108,7 @@ async fn by_token(state: &AppState, secret: &str) -> Answer<Principal> {
     let row = row.filter(|row| bool::from(row.hash.ct_eq(&hash)) && is_alive(row, now));
     let row = row.ok_or_else(|| Refusal::new(Code::BadToken, "no living token matches"))?;
     if let Err(error) = state.store().token_used(now, &row).await {
-        tracing::warn!(error = %crate::problem::chain(&error), "the use of a token could not be noted");
+        tracing::warn!(error = %mb_core::error::chain(&error), "the use of a token could not be noted");
     }
     Ok(Principal { tenant: row.tenant, actor: format!("token {}", row.name), scopes: words(&row.scopes) })
 }

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use mb_api::{Code, Problem};
+use mb_core::time::millis;
 use tokio::time::Instant;
 use tracing::Instrument;
 
@@ -44,7 +45,7 @@ pub(crate) async fn observe(State(state): State<AppState>, mut request: Request,
     let mut response = next.run(request).instrument(span.clone()).await;
     let (status, took) = (response.status().as_u16(), begin.elapsed());
     state.metrics().answered(method, &route, status, took);
-    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let took_ms = millis(took);
     // Probes ask all day long; only what is worth a look is a line at the usual level.
     span.in_scope(|| {
         if response.status().is_server_error() {

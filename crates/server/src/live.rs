@@ -68,7 +68,7 @@ impl Reader {
         let mut changes = self.store.changes();
         loop {
             if let Err(error) = self.read().await {
-                tracing::warn!(error = %crate::problem::chain(&error), "new events could not be read");
+                tracing::warn!(error = %mb_core::error::chain(&error), "new events could not be read");
                 tokio::select! { () = closing.cancelled() => break, () = tokio::time::sleep(RETRY_AFTER) => {} }
             }
             if self.is_alone() {

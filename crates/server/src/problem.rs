@@ -7,6 +7,7 @@ use axum::extract::rejection::{FormRejection, JsonRejection, PathRejection, Quer
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use mb_api::{Code, Problem};
+use mb_core::error::chain;
 use mb_engine::StartError;
 use mb_store::StoreError;
 
@@ -35,12 +36,6 @@ impl IntoResponse for Refusal {
         response.extensions_mut().insert(self.0);
         response
     }
-}
-
-/// An error with its causes, in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 impl From<StoreError> for Refusal {

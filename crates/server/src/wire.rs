@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use std::time::Duration;
+
 use mb_api::run::{StepCell, Tally};
 use mb_api::{Queue, RunSummary, Token, Worker};
 use mb_core::run::RunOutcome;
 use mb_core::scope::Scope;
-use mb_core::time::Timestamp;
+use mb_core::time::{Timestamp, millis};
 use mb_store::{QueueStats, SeenWorker, TokenRow};
-use std::time::Duration;
 
 /// A worker not heard of for this long is not counted on.
 pub const STALE: Duration = Duration::from_secs(60);
@@ -87,8 +88,4 @@ pub fn token(row: &TokenRow) -> Token {
         last_used_at: row.last_used_at,
         revoked_at: row.revoked_at,
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

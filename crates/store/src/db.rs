@@ -3,8 +3,6 @@
 //! This is what lets every verb be written once. Deliberately absent: generics over `sqlx::Database` (their bounds
 //! would be in every signature) and `sqlx::Any` (no JSON, no arrays).
 
-use std::time::Duration;
-
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::pool::PoolConnection;
@@ -385,11 +383,6 @@ impl Row {
         .map_err(|source| StoreError::corrupt(column, source))?;
         Ok(document)
     }
-}
-
-/// A duration as the databases' settings want it: whole milliseconds.
-pub(crate) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

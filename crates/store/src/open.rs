@@ -8,13 +8,14 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mb_core::time::millis;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, Row};
 use tokio::sync::Mutex;
 
 use crate::changes::{Changes, Channel};
-use crate::db::{Backend, Writer, millis};
+use crate::db::{Backend, Writer};
 use crate::error::{Cause, Code};
 use crate::store::StoreOptions;
 use crate::url::StoreUrl;

@@ -30,6 +30,19 @@ impl Store {
         let diff = rows.first().map(|row| row.bytes("diff")).transpose()?;
         diff.map(|bytes| String::from_utf8(bytes).map_err(|source| StoreError::corrupt("diff", source))).transpose()
     }
+
+    /// The differences of those digests, in that order.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when one of them is not there: what names it was stored together with it.
+    pub async fn patches(&self, digests: &[&str]) -> Result<Vec<String>, StoreError> {
+        let mut diffs = Vec::with_capacity(digests.len());
+        for digest in digests {
+            let missing = || StoreError::Corrupt { what: format!("patch {digest} is missing"), source: None };
+            diffs.push(self.patch(digest).await?.ok_or_else(missing)?);
+        }
+        Ok(diffs)
+    }
 }
 
 pub(crate) async fn put(

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::Context as _;
-
 use crate::args::{ConfigCommand, Global};
 use crate::commands::runs::table;
 use crate::exit::{Exit, Failure};
@@ -20,7 +18,7 @@ pub(crate) fn run(global: &Global, command: &ConfigCommand) -> Result<Exit, Fail
 
 fn explain(global: &Global, dir: &Path, key: Option<&str>) -> Result<Exit, Failure> {
     let env: BTreeMap<String, String> = local::environment();
-    let values = mb_project::explain(&folder(dir)?, &env, key).map_err(|e| Failure::new(Exit::Usage, e))?;
+    let values = mb_project::explain(&local::folder(dir)?, &env, key).map_err(|e| Failure::new(Exit::Usage, e))?;
     if values.is_empty() {
         let error = anyhow::anyhow!("no key begins with {:?}", key.unwrap_or_default());
         return Err(Failure::new(Exit::NotFound, error).mend("mb config explain"));
@@ -43,7 +41,7 @@ fn explain(global: &Global, dir: &Path, key: Option<&str>) -> Result<Exit, Failu
 
 fn check(dir: &Path) -> Result<Exit, Failure> {
     let layers = mb_project::Layers { env: local::environment(), flags: Vec::new() };
-    let loaded = mb_project::load_with(&folder(dir)?, &layers).map_err(|e| Failure::new(Exit::Usage, e))?;
+    let loaded = mb_project::load_with(&local::folder(dir)?, &layers).map_err(|e| Failure::new(Exit::Usage, e))?;
     let from = match &loaded.source {
         mb_project::ConfigSource::File(path) => path.display().to_string(),
         mb_project::ConfigSource::Detected => "detected; there is no meta-builder.toml".to_owned(),
@@ -67,9 +65,4 @@ fn server(global: &Global) -> Result<Exit, Failure> {
     }
     println!("{table}");
     Ok(Exit::Ok)
-}
-
-fn folder(dir: &Path) -> Result<std::path::PathBuf, Failure> {
-    let found = dir.canonicalize().with_context(|| format!("the folder {} cannot be used", dir.display()));
-    found.map_err(|e| Failure::new(Exit::Usage, e))
 }

@@ -7,10 +7,10 @@ use anyhow::{Context as _, anyhow};
 
 use crate::args::{Global, InitArgs};
 use crate::exit::{Exit, Failure};
+use crate::local;
 
 pub(crate) fn run(global: &Global, args: &InitArgs) -> Result<Exit, Failure> {
-    let root = args.dir.canonicalize().with_context(|| format!("the folder {} cannot be used", args.dir.display()));
-    let root = root.map_err(|e| Failure::new(Exit::Usage, e))?;
+    let root = local::folder(&args.dir)?;
     let detection = mb_project::detect(&root);
     let text = mb_project::init_toml(&detection);
     if args.print {

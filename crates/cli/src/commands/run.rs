@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use mb_api::Event;
 use mb_core::event::Event as CoreEvent;
 use mb_core::id::{RunId, TenantId};
 use mb_core::report::Report;
@@ -41,8 +40,7 @@ pub(crate) async fn start(global: &Global, args: &StartArgs, term: Term) -> Resu
         return start_remote(global, args, term).await;
     }
     let probing = local::Probing::start(global, &args.work)?;
-    let root = args.dir.canonicalize().with_context(|| format!("the folder {} cannot be used", args.dir.display()));
-    let root = root.map_err(|e| Failure::new(Exit::Usage, e))?;
+    let root = local::folder(&args.dir)?;
     let mut ask = StartRun {
         tenant: TenantId::DEFAULT,
         command: (!args.argv.is_empty()).then(|| args.argv.clone()),
@@ -91,8 +89,7 @@ async fn start_remote(global: &Global, args: &StartArgs, term: Term) -> Result<E
         let error = anyhow!("{flag} works only without --server");
         return Err(Failure::new(Exit::Usage, error).mend("set it in the project's meta-builder.toml"));
     }
-    let root = args.dir.canonicalize().with_context(|| format!("the folder {} cannot be used", args.dir.display()));
-    let root = root.map_err(|e| Failure::new(Exit::Usage, e))?;
+    let root = local::folder(&args.dir)?;
     let Access::Remote(client) = Access::open(global).await? else {
         return Err(Failure::new(Exit::Usage, anyhow!("no server is named")));
     };
@@ -254,11 +251,7 @@ async fn follow(
         while let Ok(line) = lines.try_recv() {
             teller.output(&line.line.text);
         }
-        for event in &events {
-            seen = event.seq;
-            teller.event(&Event::from_domain(event));
-        }
-        if events.iter().any(|e| matches!(e.kind, mb_core::event::EventKind::RunFinished { .. })) {
+        if teller.tell(&events, &mut seen).is_some() {
             return Ok(());
         }
         let stopped = tokio::select! {
@@ -348,12 +341,9 @@ pub(crate) async fn apply(global: &Global, named: Option<&str>) -> Result<Exit, 
 }
 
 async fn apply_to_source(engine: &Engine, run: &Run) -> Result<(), Failure> {
-    let mut patches = Vec::with_capacity(run.patches.len());
-    for applied in &run.patches {
-        let diff = engine.store().patch(&applied.patch.digest).await.context("the patch cannot be read")?;
-        let diff = diff.ok_or_else(|| anyhow!("patch {} is missing", applied.patch.digest))?;
-        patches.push(Patch::parse(diff).context("the stored patch cannot be read")?);
-    }
+    let diffs = engine.store().patches(&run.changes()).await.context("the patches cannot be read")?;
+    let patches: Result<Vec<Patch>, _> = diffs.into_iter().map(Patch::parse).collect();
+    let patches = patches.context("the stored patch cannot be read")?;
     let project = Project::open(&PathBuf::from(&run.source.root)).await.context("the project cannot be read")?;
     project.apply_to_source(&patches).await.map_err(|e| {
         let merge =

@@ -6,8 +6,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use mb_api::Event;
-use mb_core::event::EventKind;
 use mb_core::id::{RunId, TenantId};
 use mb_core::report::Report;
 use mb_core::run::RunOutcome;
@@ -240,16 +238,11 @@ async fn tell(engine: &Engine, id: RunId, term: Term) -> Result<RunOutcome, Fail
         changes.borrow_and_update();
         let events =
             engine.store().events(TenantId::DEFAULT, Some(id), seen, 1_000).await.context("events cannot be read")?;
-        for event in &events {
-            seen = event.seq;
-            teller.event(&Event::from_domain(event));
-            if let EventKind::RunFinished { outcome, .. } = event.kind {
-                teller.end();
-                let run = stored(engine, id).await?;
-                let report = Report::of(engine.env().now(), &run);
-                anstream::eprint!("\n{}", report.text(&|word, text| term.state(word, text)));
-                return Ok(outcome);
-            }
+        if let Some(outcome) = teller.tell(&events, &mut seen) {
+            teller.end();
+            let report = Report::of(engine.env().now(), &stored(engine, id).await?);
+            anstream::eprint!("\n{}", report.text(&|word, text| term.state(word, text)));
+            return Ok(outcome);
         }
         tokio::select! { _ = changes.changed() => {}, () = tokio::time::sleep(POLL) => {} }
     }

@@ -11,6 +11,7 @@ use crate::repair::{Repair, RepairState};
 use crate::run::{RunOutcome, RunState, Step, StepOutcome, StepState, StopReason, Success};
 use crate::strategy::Strategy;
 use crate::task::{QueueClass, TaskSpec, Work};
+use crate::time::millis;
 
 /// The least any command takes, in milliseconds: with less than this left, nothing is started.
 const LEAST_MS: u64 = 100;
@@ -141,7 +142,7 @@ impl Turn {
         let number = step.attempts.last().map_or(0, |a| a.number) + 1;
         step.attempts.push(Attempt { number, purpose, tree, losses: 0, state: AttemptState::Queued { ready_at } });
         step.state = StepState::Attempting;
-        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let wait_ms = millis(wait);
         self.events.push(EventKind::StepQueued { step: step.name.clone(), attempt: number, purpose, wait_ms });
         let work = Work::Attempt { step: step.name.clone(), number };
         self.effects.push(Effect::Enqueue(TaskSpec { work, class: QueueClass::Cpu, ready_at }));

@@ -247,22 +247,16 @@ impl Turn {
 
     fn attempt_running(&mut self, step: &str, number: u32) -> Result<Ended, Illegal> {
         let index = self.index(step, "attempted")?;
-        match self.last_attempt(step, number, "attempted")?.state {
-            AttemptState::Running { since, .. } => Ok(Ended { index, since }),
-            AttemptState::Queued { .. } | AttemptState::Finished { .. } => {
-                Err(Illegal { event: "attempted", why: format!("attempt {step}#{number} is not running") })
-            }
-        }
+        let running = self.last_attempt(step, number, "attempted")?.state.running();
+        let illegal = || Illegal { event: "attempted", why: format!("attempt {step}#{number} is not running") };
+        running.map(|(_, since)| Ended { index, since }).ok_or_else(illegal)
     }
 
     fn repair_running(&mut self, step: &str, number: u32) -> Result<Ended, Illegal> {
         let index = self.index(step, "repaired")?;
-        match self.last_repair(step, number, "repaired")?.state {
-            RepairState::Running { since, .. } => Ok(Ended { index, since }),
-            RepairState::Queued { .. } | RepairState::Finished { .. } => {
-                Err(Illegal { event: "repaired", why: format!("repair {step}!{number} is not running") })
-            }
-        }
+        let running = self.last_repair(step, number, "repaired")?.state.running();
+        let illegal = || Illegal { event: "repaired", why: format!("repair {step}!{number} is not running") };
+        running.map(|(_, since)| Ended { index, since }).ok_or_else(illegal)
     }
 }
 

@@ -332,12 +332,7 @@ pub(super) async fn diff(
     Place(id): Place<String>,
 ) -> Answer<Response> {
     let run = load(&state, &who, &id).await?;
-    let mut text = String::new();
-    for applied in &run.patches {
-        let missing =
-            || Refusal::new(Code::Internal, format!("the text of change {} is not stored", applied.patch.digest));
-        text.push_str(&state.store().patch(&applied.patch.digest).await?.ok_or_else(missing)?);
-    }
+    let text = state.store().patches(&run.changes()).await?.concat();
     Ok(([(CONTENT_TYPE, "text/x-diff; charset=utf-8")], text).into_response())
 }
 

@@ -91,6 +91,9 @@ async fn a_failing_run_is_repaired_across_restarts(home: Home) {
     assert_eq!(run.source.snapshot["big"], u64::MAX);
     assert_eq!(home.store.patch(DIGEST).await.unwrap().as_deref(), Some("-a\0\n+b\n"));
     assert_eq!(home.store.patch("none").await.unwrap(), None);
+    assert_eq!(home.store.patches(&run.changes()).await.unwrap(), ["-a\0\n+b\n"]);
+    let missing = home.store.patches(&[DIGEST, "none"]).await;
+    assert!(matches!(&missing, Err(StoreError::Corrupt { what, .. }) if what.contains("none")), "{missing:?}");
     let row = home.store.run_list(TENANT, &RunFilter::default(), None, 9).await.unwrap().items.remove(0);
     assert_eq!((row.outcome, row.patches, row.cost_microusd.0), (Some(RunOutcome::Repaired), 1, 14));
     let cells: Vec<_> = row.steps.iter().map(|s| (s.name.as_str(), s.word.as_str(), s.attempts, s.repairs)).collect();
