@@ -25,7 +25,7 @@ pub(crate) const RECORDS: Sql = Sql {
 macro_rules! migrations {
     ($($name:literal,)*) => {
         /// All of them, in order.
-        const MIGRATIONS: &[(&str, Sql)] = &[$((
+        pub(crate) const MIGRATIONS: &[(&str, Sql)] = &[$((
             $name,
             Sql {
                 sqlite: include_str!(concat!("../migrations/sqlite/", $name, ".sql")),

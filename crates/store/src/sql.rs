@@ -129,8 +129,9 @@ mod tests {
     #[tokio::test]
     async fn every_statement_prepares_on_sqlite() {
         let mut connection = sqlx::SqliteConnection::connect("sqlite::memory:").await.expect("memory is there");
-        let script = include_str!("../migrations/sqlite/0001_init.sql");
-        connection.execute(sqlx::raw_sql(script)).await.expect("the schema is good");
+        for (_, migration) in crate::migrate::MIGRATIONS {
+            connection.execute(sqlx::raw_sql(migration.sqlite)).await.expect("the schema is good");
+        }
         connection.execute(sqlx::raw_sql(crate::migrate::RECORDS.sqlite)).await.expect("so are the records");
         for (_, name, sql) in ALL {
             let prepared = (&mut connection).prepare(sql.sqlite.into_sql_str()).await;
@@ -147,8 +148,9 @@ mod tests {
             .execute("BEGIN; CREATE SCHEMA mb_prepare; SET LOCAL search_path TO mb_prepare")
             .await
             .expect("begun");
-        let script = include_str!("../migrations/postgres/0001_init.sql");
-        connection.execute(sqlx::raw_sql(script)).await.expect("the schema is good");
+        for (_, migration) in crate::migrate::MIGRATIONS {
+            connection.execute(sqlx::raw_sql(migration.postgres)).await.expect("the schema is good");
+        }
         connection.execute(sqlx::raw_sql(crate::migrate::RECORDS.postgres)).await.expect("so are the records");
         for (_, name, sql) in ALL {
             let prepared = (&mut connection).prepare(sql.postgres.into_sql_str()).await;
