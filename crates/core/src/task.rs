@@ -21,6 +21,8 @@ words! {
         Io = "io",
         /// Waiting on a model.
         Llm = "llm",
+        /// Whatever the operator's own workers do.
+        Custom = "custom",
     }
 }
 
