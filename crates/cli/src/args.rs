@@ -84,6 +84,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: QueueCommand,
     },
+    /// Measure what a store and this machine can do, in a scratch schema or file that is removed
+    Bench {
+        #[command(subcommand)]
+        command: BenchCommand,
+    },
     /// Manage API tokens
     Token {
         #[command(subcommand)]
@@ -352,4 +357,54 @@ mod tests {
         assert_eq!(run.start.argv, ["sh", "-c", "exit 3", "--json"]);
         assert!(!cli.global.json);
     }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// Enqueue, drain and time no-op tasks
+    Queue(BenchQueueArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct BenchQueueArgs {
+    /// Tasks of the bulk and drain phases
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=50_000_000), value_name = "N")]
+    pub(crate) tasks: u32,
+    /// What to measure (repeat or separate by commas)
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [BenchPhase::Bulk, BenchPhase::Single, BenchPhase::Drain, BenchPhase::Latency], value_name = "PHASE")]
+    pub(crate) phase: Vec<BenchPhase>,
+    /// Tasks enqueued a second in the latency phase
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000), value_name = "N")]
+    pub(crate) rate: u32,
+    /// Seconds of the latency phase
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3_600), value_name = "S")]
+    pub(crate) seconds: u32,
+    /// Tasks at once
+    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=1_000), value_name = "N")]
+    pub(crate) slots: u32,
+    /// Keep what is measured in, under this name, for a later phase of another process
+    #[arg(long, value_name = "NAME")]
+    pub(crate) scratch: Option<String>,
+    /// With phase work: append a line when a task begins and ends
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// With phase work: how long a task takes, in milliseconds
+    #[arg(long, default_value_t = 0, value_name = "MS")]
+    pub(crate) sleep_ms: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum BenchPhase {
+    /// Enqueue all tasks by the thousand
+    Bulk,
+    /// Enqueue one at a time, by one caller and by eight
+    Single,
+    /// Do all tasks that wait
+    Drain,
+    /// Time from before the enqueueing to the first line of the task
+    Latency,
+    /// Enqueue tasks for `work`
+    Fill,
+    /// Do them until none is left, writing down each
+    Work,
 }

@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser as _};
 use mb_api::client::RunQuery;
 
-use crate::args::{Cli, Command, Global, QueueCommand, RunArgs, RunCommand, WorkerCommand};
+use crate::args::{BenchCommand, Cli, Command, Global, QueueCommand, RunArgs, RunCommand, WorkerCommand};
 use crate::exit::{Exit, Failure};
 use crate::term::Term;
 
@@ -105,6 +105,7 @@ async fn dispatch(cli: Cli, term: Term) -> Result<Exit, Failure> {
         Command::Doctor => commands::doctor::run(global, term).await,
         Command::Worker { command: WorkerCommand::Ls } => commands::fleet::workers(global).await,
         Command::Queue { command: QueueCommand::Ls } => commands::fleet::queues(global).await,
+        Command::Bench { command: BenchCommand::Queue(args) } => commands::bench::queue(global, &args).await,
         Command::Token { command } => commands::token::run(global, &command).await,
         Command::Migrate => migrate(global).await,
         Command::Openapi => openapi(),

@@ -10,6 +10,7 @@ mod claim;
 mod complete;
 mod control;
 mod enqueue;
+mod gather;
 mod history;
 mod limits;
 mod of_run;
@@ -25,6 +26,7 @@ pub use stats::QueueStats;
 
 pub(crate) use claim::lose;
 pub(crate) use enqueue::{Fair, head};
+pub(crate) use gather::Gather;
 pub(crate) use row::TAKE_BACK_MAX;
 
 #[cfg(doc)]

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use mb_core::id::TenantId;
@@ -14,7 +14,7 @@ use crate::changes::Changes;
 use crate::db::{Backend, Row, Session, Value};
 use crate::error::StoreError;
 use crate::open::{self, OpenError};
-use crate::queue::Fair;
+use crate::queue::{Fair, Gather};
 use crate::sql::{self, Sql};
 use crate::url::StoreUrl;
 
@@ -111,6 +111,7 @@ pub(crate) struct Inner {
     pub(crate) options: StoreOptions,
     pub(crate) changes: Changes,
     pub(crate) fair: Fair,
+    pub(crate) gather: Gather,
 }
 
 /// Connections at one moment.
@@ -139,7 +140,11 @@ impl Store {
     pub async fn open(url: &StoreUrl, options: StoreOptions) -> Result<Store, OpenError> {
         let (backend, changes) = open::open(url, &options).await?;
         let fair = Fair::new(options.weights.clone());
-        Ok(Store { inner: Arc::new(Inner { backend, options, changes, fair }) })
+        let inner = Arc::new_cyclic(|store| {
+            let gather = Gather::start(Weak::clone(store));
+            Inner { backend, options, changes, fair, gather }
+        });
+        Ok(Store { inner })
     }
 
     /// `sqlite` or `postgres`.

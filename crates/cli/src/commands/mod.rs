@@ -1,5 +1,6 @@
 //! One file per noun.
 
+pub(crate) mod bench;
 pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod fleet;

@@ -13,6 +13,7 @@ use mb_core::time::Timestamp;
 
 use crate::db::{Column, Session, Value};
 use crate::error::StoreError;
+use crate::queue::gather;
 use crate::queue::row::options_text;
 use crate::store::{Store, transaction};
 use crate::{json, sql};
@@ -58,8 +59,9 @@ pub(crate) async fn head(tx: &mut Session, class: QueueClass) -> Result<Option<Q
 }
 
 impl Store {
-    /// Puts tasks on the queue, all of them or none; the answers are in the order of `tasks`. Whoever waits for work in
-    /// this process is woken at once, in others after the commit.
+    /// Puts tasks on the queue, all of them or none; the answers are in the order of `tasks`. Calls with few tasks that
+    /// come at the same time share a commit. Whoever waits for work in this process is woken at once, in others after the
+    /// commit.
     ///
     /// # Errors
     /// [`StoreError::Refused`] says which task is not valid or which bound is reached; nothing was enqueued.
@@ -75,9 +77,20 @@ impl Store {
         for (index, task) in tasks.iter().enumerate() {
             task.check().map_err(|reason| Refused::Bad { index, reason })?;
         }
-        if tasks.is_empty() {
-            return Ok(Vec::new());
+        match tasks.len() {
+            0 => Ok(Vec::new()),
+            1..=gather::FEW => self.inner.gather.enqueue(now, tasks, bounds).await,
+            _ => self.enqueue_together(now, tasks, bounds).await,
         }
+    }
+
+    /// Checked tasks, in one transaction.
+    pub(super) async fn enqueue_together(
+        &self,
+        now: Timestamp,
+        tasks: &[NewTask],
+        bounds: &Bounds,
+    ) -> Result<Vec<Enqueued>, StoreError> {
         let fair = &self.inner.fair;
         transaction!(self, |tx| enqueue(tx, now, tasks, bounds, fair).await)
     }
