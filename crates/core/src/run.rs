@@ -231,6 +231,8 @@ pub struct Step {
     pub output: Option<Value>,
     /// When it began: the first attempt was queued or it began to wait.
     pub since: Option<Timestamp>,
+    /// When it was over.
+    pub ended_at: Option<Timestamp>,
 }
 
 /// How a step came to be in a run.
@@ -517,6 +519,7 @@ impl Step {
             role,
             output: None,
             since: None,
+            ended_at: None,
         }
     }
 }

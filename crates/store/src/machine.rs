@@ -119,6 +119,8 @@ struct StepDoc {
     output: Option<Json>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     since: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ended_at: Option<Timestamp>,
 }
 
 #[derive(Deserialize)]
@@ -168,7 +170,7 @@ pub(crate) fn decode(row: &Row) -> Result<Run, StoreError> {
     let mut steps: Vec<Step> = row
         .json::<Vec<StepRow>>("steps")?
         .into_iter()
-        .map(|StepRow { name, state: StepDoc { state, part: role, output, since } }| Step {
+        .map(|StepRow { name, state: StepDoc { state, part: role, output, since, ended_at } }| Step {
             name,
             state,
             attempts: Vec::new(),
@@ -176,6 +178,7 @@ pub(crate) fn decode(row: &Row) -> Result<Run, StoreError> {
             role,
             output,
             since,
+            ended_at,
         })
         .collect();
     let index: BTreeMap<String, usize> = steps.iter().enumerate().map(|(i, step)| (step.name.clone(), i)).collect();
@@ -315,7 +318,13 @@ impl Writes {
 }
 
 fn step_doc(step: &Step) -> StepDoc {
-    StepDoc { state: step.state.clone(), part: step.role.clone(), output: step.output.clone(), since: step.since }
+    StepDoc {
+        state: step.state.clone(),
+        part: step.role.clone(),
+        output: step.output.clone(),
+        since: step.since,
+        ended_at: step.ended_at,
+    }
 }
 
 /// A task's name as the statements take it.
