@@ -145,7 +145,7 @@ pub fn apply(now: Timestamp, run: Run, event: RunEvent) -> Result<Advance, Illeg
         RunEvent::GaveBack { work } => turn.lost(&work, 0)?,
         RunEvent::Cancel { by } => turn.cancel(by),
         RunEvent::Signal(signal) => turn.signaled(signal)?,
-        RunEvent::Decided { step, approved, by, reason } => turn.decided(&step, approved, by, reason)?,
+        RunEvent::Decided { step, approved, by, reason } => turn.decided(&step, approved, &by, &reason)?,
     }
     turn.settle();
     Ok(Advance { next: turn.run, effects: turn.effects, events: turn.events })

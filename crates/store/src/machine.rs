@@ -226,6 +226,8 @@ struct Writes {
     withdrawn: Vec<Json>,
     interrupted: Vec<Json>,
     enqueued: Vec<Json>,
+    woken: Vec<Json>,
+    now: Timestamp,
     events: Vec<(TenantId, RunId, Timestamp, EventKind)>,
 }
 
@@ -250,6 +252,9 @@ pub(crate) async fn save(tx: &mut Session, turns: impl IntoIterator<Item = &Turn
         tx.execute(sql::TASKS_INTERRUPT, &[Value::array(writes.interrupted)]).await?;
     }
     run_all(tx, sql::TASKS_ENQUEUE, writes.enqueued).await?;
+    if !writes.woken.is_empty() {
+        tx.execute(sql::TASKS_WAKE, &[Value::array(writes.woken), Value::time(writes.now)]).await?;
+    }
     append(tx, writes.events).await
 }
 
@@ -275,6 +280,13 @@ impl Writes {
         }
         for (position, step) in run.steps.iter().enumerate() {
             self.collect_step(run, position, step, before.steps.get(position))?;
+        }
+        let ended = before.state.outcome().is_none() && run.state.outcome().is_some();
+        if let Some(parent) = run.parent.as_ref().filter(|_| ended) {
+            // Whoever started this run need not wait for its next question.
+            let work = Work::Attempt { step: parent.step.clone(), number: parent.number };
+            self.woken.push(name_of(parent.run, &work));
+            self.now = self.now.max(turn.now);
         }
         for effect in &turn.effects {
             match effect {

@@ -111,7 +111,7 @@ impl Turn {
         let spent = self.run.spend_at(self.now);
         let least = Spend { time_ms: LEAST_MS, ..Spend::default() };
         let used_up = self.run.workflow.budget.admits(spent, least) == Err(Axis::Time);
-        let late = self.run_deadline().is_some_and(|deadline| self.now >= deadline);
+        let late = self.run.deadline().is_some_and(|deadline| self.now >= deadline);
         if !used_up && !late {
             return;
         }
@@ -135,21 +135,9 @@ impl Turn {
         }
     }
 
-    /// When the run as a whole is out of time.
-    fn run_deadline(&self) -> Option<Timestamp> {
-        self.run.workflow.timeout_ms.map(|ms| self.run.created_at + Duration::from_millis(ms))
-    }
-
     /// When a step is out of time, if anything bounds it.
     pub(super) fn deadline(&self, index: usize) -> Option<Timestamp> {
-        let step = &self.run.steps[index];
-        let since = match &step.role {
-            Role::Item { of, .. } => self.run.step(of).and_then(|each| each.since),
-            Role::Step | Role::Undo { .. } => step.since,
-        };
-        let timeout_ms = self.run.part(step).and_then(|(spec, _)| spec.timeout_ms);
-        let own = since.zip(timeout_ms).map(|(since, ms)| since + Duration::from_millis(ms));
-        own.into_iter().chain(self.run_deadline()).min()
+        self.run.deadline_of(&self.run.steps[index])
     }
 
     fn start_ready(&mut self) -> bool {

@@ -19,7 +19,7 @@ use crate::time::Timestamp;
 use crate::workflow::{Action, OnTimeout};
 
 /// First and longest time between two questions about a run that a step started. Its end wakes the step anyway.
-const POLL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+const POLL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 impl Turn {
     /// Lets a step wait, with a clock when there is a last moment.
@@ -144,20 +144,20 @@ impl Turn {
     }
 
     /// A person decided.
-    pub(super) fn decided(&mut self, step: &str, approved: bool, by: String, reason: String) -> Result<(), Illegal> {
+    pub(super) fn decided(&mut self, step: &str, approved: bool, by: &str, reason: &str) -> Result<(), Illegal> {
         let illegal = |why: String| Illegal { event: "decided", why };
         let found = self.run.steps.iter().position(|other| other.name == step);
         let index = found.ok_or_else(|| illegal(format!("there is no step {step:?}")))?;
         let StepState::Waiting(Waiting::Approval { approvers, .. }) = &self.run.steps[index].state else {
             return Err(illegal(format!("{step} is not waiting for approval")));
         };
-        if !approvers.is_empty() && !approvers.contains(&by) {
+        if !approvers.is_empty() && !approvers.contains(by) {
             let names: Vec<&str> = approvers.iter().map(String::as_str).collect();
             return Err(illegal(format!("{by} may not decide {step}: {} may", names.join(" or "))));
         }
         self.drop_timer(index);
         let step = step.to_owned();
-        self.events.push(EventKind::StepDecided { step, approved, by: by.clone(), reason: reason.clone() });
+        self.events.push(EventKind::StepDecided { step, approved, by: by.to_owned(), reason: reason.to_owned() });
         if approved {
             self.give(index, Success::Clean, Some(json!({ "approved": true, "by": by, "reason": reason })));
         } else {
