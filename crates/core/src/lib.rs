@@ -5,10 +5,12 @@
 //! same code be table-tested, simulated and replayed.
 
 pub mod advance;
+pub mod again;
 pub mod attempt;
 pub mod budget;
 pub mod error;
 pub mod event;
+pub mod expression;
 pub mod failure;
 pub mod id;
 pub mod ladder;

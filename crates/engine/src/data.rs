@@ -86,6 +86,16 @@ impl DataDir {
         self.root.join("snapshots")
     }
 
+    /// The empty folder that runs without a project begin from, made where it is missing.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn blank(&self) -> io::Result<PathBuf> {
+        let blank = self.root.join("blank");
+        std::fs::create_dir_all(&blank)?;
+        Ok(blank)
+    }
+
     /// All worktrees.
     pub fn worktrees(&self) -> PathBuf {
         self.root.join("worktrees")
@@ -94,6 +104,11 @@ impl DataDir {
     /// A worktree of one grant of one task. Flat, so that one sweep finds what a dead process left.
     pub fn worktree(&self, run: RunId, work: &Work, fence: Fence, part: u32) -> PathBuf {
         self.worktrees().join(format!("{run}.{}.{}.{part}", file_name(&work.to_string()), fence.0))
+    }
+
+    /// Where the commands of one grant of one task put their output.
+    pub fn output(&self, run: RunId, work: &Work, fence: Fence) -> PathBuf {
+        self.root.join("outputs").join(format!("{run}.{}.{}", file_name(&work.to_string()), fence.0))
     }
 
     /// The log of one task.

@@ -14,7 +14,7 @@ use mb_core::event::EventKind;
 use mb_core::id::{RunId, TenantId};
 use mb_core::queue::{FlowKey, Priority};
 use mb_core::repair::{Repair, RepairState};
-use mb_core::run::{AppliedPatch, Published, Run, RunState, Step, StepState};
+use mb_core::run::{AppliedPatch, Parent, Published, Role, Run, RunState, Signal, Step, StepState, Trigger};
 use mb_core::task::{QueueClass, TaskKey, Work};
 use mb_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -87,12 +87,48 @@ struct Head {
     cancel: Option<String>,
     patches: Vec<AppliedPatch>,
     published: Option<Published>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    outputs: Option<Json>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    signals: Vec<Signal>,
+    #[serde(default)]
+    waited_ms: u64,
+    #[serde(default)]
+    idle_since: Option<Timestamp>,
+}
+
+/// How a run came to be. It never changes.
+#[derive(Default, Serialize, Deserialize)]
+struct Origin {
+    #[serde(default)]
+    inputs: Json,
+    #[serde(default)]
+    parent: Option<Parent>,
+    #[serde(default)]
+    retry_of: Option<RunId>,
+    #[serde(default)]
+    trigger: Option<Trigger>,
+}
+
+/// A step as it is stored. What was stored before steps had a role and an output has neither.
+#[derive(Serialize, Deserialize)]
+struct StepDoc {
+    #[serde(flatten)]
+    state: StepState,
+    #[serde(default)]
+    part: Role,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    output: Option<Json>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    since: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ended_at: Option<Timestamp>,
 }
 
 #[derive(Deserialize)]
 struct StepRow {
     name: String,
-    state: StepState,
+    state: StepDoc,
 }
 
 #[derive(Deserialize)]
@@ -112,16 +148,40 @@ pub(crate) fn head(run: &Run) -> Result<Json, StoreError> {
         cancel: run.cancel.clone(),
         patches: run.patches.clone(),
         published: run.published.clone(),
+        outputs: run.outputs.clone(),
+        signals: run.signals.clone(),
+        waited_ms: run.waited_ms,
+        idle_since: run.idle_since,
+    })
+}
+
+/// The part that never changes, beside the source.
+pub(crate) fn origin(run: &Run) -> Result<Json, StoreError> {
+    encode(&Origin {
+        inputs: run.inputs.clone(),
+        parent: run.parent.clone(),
+        retry_of: run.retry_of,
+        trigger: run.trigger.clone(),
     })
 }
 
 /// A whole run from the row of `runs/load`.
 pub(crate) fn decode(row: &Row) -> Result<Run, StoreError> {
     let head: Head = row.json("head")?;
+    let Origin { inputs, parent, retry_of, trigger } = row.json("origin")?;
     let mut steps: Vec<Step> = row
         .json::<Vec<StepRow>>("steps")?
         .into_iter()
-        .map(|StepRow { name, state }| Step { name, state, attempts: Vec::new(), repairs: Vec::new() })
+        .map(|StepRow { name, state: StepDoc { state, part: role, output, since, ended_at } }| Step {
+            name,
+            state,
+            attempts: Vec::new(),
+            repairs: Vec::new(),
+            role,
+            output,
+            since,
+            ended_at,
+        })
         .collect();
     let index: BTreeMap<String, usize> = steps.iter().enumerate().map(|(i, step)| (step.name.clone(), i)).collect();
     let place = |step: &str| {
@@ -138,6 +198,10 @@ pub(crate) fn decode(row: &Row) -> Result<Run, StoreError> {
         tenant: row.parse("tenant")?,
         workflow: row.json("workflow")?,
         source: row.json("source")?,
+        inputs,
+        parent,
+        retry_of,
+        trigger,
         state: head.state,
         created_at: head.created_at,
         started_at: head.started_at,
@@ -147,6 +211,10 @@ pub(crate) fn decode(row: &Row) -> Result<Run, StoreError> {
         steps,
         patches: head.patches,
         published: head.published,
+        outputs: head.outputs,
+        signals: head.signals,
+        waited_ms: head.waited_ms,
+        idle_since: head.idle_since,
     })
 }
 
@@ -160,6 +228,7 @@ struct Writes {
     withdrawn: Vec<TaskKey>,
     interrupted: Vec<TaskKey>,
     enqueued: Vec<(TenantId, TaskKey, QueueClass, Timestamp)>,
+    woken: Vec<TaskKey>,
     now: Timestamp,
     events: Vec<(TenantId, RunId, Timestamp, EventKind)>,
 }
@@ -188,6 +257,9 @@ pub(crate) async fn save(
         tx.execute(sql::LEASES_INTERRUPT, &[names(&writes.interrupted)]).await?;
     }
     enqueue(tx, writes.now, &writes.enqueued, fair).await?;
+    if !writes.woken.is_empty() {
+        tx.execute(sql::QUEUE_WAKE, &[Value::time(writes.now), names(&writes.woken)]).await?;
+    }
     append(tx, writes.events).await
 }
 
@@ -220,6 +292,12 @@ impl Writes {
         }
         self.now = turn.now;
         let key = |work: &Work| TaskKey { run: run.id, work: work.clone() };
+        let ended = before.state.outcome().is_none() && run.state.outcome().is_some();
+        if let Some(Parent { run, step, number, .. }) = run.parent.as_ref().filter(|_| ended) {
+            // Whoever started this run need not wait for its next question.
+            let work = Work::Attempt { step: step.clone(), number: *number };
+            self.woken.push(TaskKey { run: *run, work });
+        }
         for effect in &turn.effects {
             match effect {
                 Effect::Enqueue(spec) => self.enqueued.push((run.tenant, key(&spec.work), spec.class, spec.ready_at)),
@@ -232,10 +310,10 @@ impl Writes {
     }
 
     fn collect_step(&mut self, run: &Run, position: usize, step: &Step, old: Option<&Step>) -> Result<(), StoreError> {
-        if old.is_none_or(|old| old.state != step.state) {
+        if old.is_none_or(|old| old.state != step.state || old.output != step.output || old.since != step.since) {
             self.steps.push(json!({
                 "run": run.id, "tenant": run.tenant, "name": step.name, "position": position,
-                "state": step.word(), "doc": encode(&step.state)?,
+                "state": step.word(), "doc": encode(&step_doc(step))?,
             }));
         }
         let part = |number: u32, state: &str, doc: Json| {
@@ -255,6 +333,16 @@ impl Writes {
             }
         }
         Ok(())
+    }
+}
+
+fn step_doc(step: &Step) -> StepDoc {
+    StepDoc {
+        state: step.state.clone(),
+        part: step.role.clone(),
+        output: step.output.clone(),
+        since: step.since,
+        ended_at: step.ended_at,
     }
 }
 

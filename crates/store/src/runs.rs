@@ -75,6 +75,16 @@ impl Store {
         Ok(run.filter(|run| run.tenant == tenant))
     }
 
+    /// The run that was made under a key, whole.
+    ///
+    /// # Errors
+    /// [`StoreError`], as any other verb.
+    pub async fn run_by_key(&self, tenant: TenantId, key: &str) -> Result<Option<Run>, StoreError> {
+        let rows = self.read(sql::RUNS_BY_KEY, &[Value::id(tenant), Value::text(key)]).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        self.run(tenant, row.parse("run")?).await
+    }
+
     /// Asks a run to stop: queued tasks leave the queue, whoever holds one is told at the next heartbeat.
     ///
     /// # Errors
@@ -140,6 +150,7 @@ async fn create(tx: &mut Session, now: Timestamp, new: &NewRun, fair: &Fair) -> 
         what: format!("run {} is not new", run.id),
         source: Some(illegal.into()),
     })?;
+    let affinity = affinity(tx, new).await?;
     let (tenant, digest) = (Value::id(run.tenant), run.workflow.digest());
     tx.execute(sql::RUNS_INSERT_WORKFLOW, &[Value::id(&digest), tenant, Value::json(&run.workflow)?]).await?;
     let values = [
@@ -148,17 +159,31 @@ async fn create(tx: &mut Session, now: Timestamp, new: &NewRun, fair: &Fair) -> 
         Value::id(digest),
         Value::text(&run.workflow.name),
         Value::text(list::project(run)),
-        Value::opt_text(run.source.commit.as_deref()),
+        Value::opt_text(run.source.as_ref().and_then(|source| source.commit.as_deref())),
         Value::text(&new.actor),
-        Value::text(new.affinity.as_deref().unwrap_or("")),
+        Value::text(&affinity),
         Value::time(run.created_at),
         Value::json(&run.source)?,
         Value::Json(machine::head(run)?),
         Value::Json(list::cells(run)?),
+        Value::Json(machine::origin(run)?),
     ];
     tx.execute(sql::RUNS_INSERT, &values).await?;
     machine::save(tx, fair, [&turn]).await?;
     Ok(Created { id: run.id, existed: false })
+}
+
+/// Which process alone may run it: a child without a wish of its own stays with its parent's.
+async fn affinity(tx: &mut Session, new: &NewRun) -> Result<String, StoreError> {
+    match (&new.affinity, &new.run.parent) {
+        (Some(affinity), _) => Ok(affinity.clone()),
+        (None, None) => Ok(String::new()),
+        (None, Some(parent)) => {
+            let row = tx.row(sql::RUNS_AFFINITY, &[Value::id(parent.run), Value::id(new.run.tenant)]).await?;
+            let gone = || StoreError::invalid(format!("the tenant has no run {}", parent.run));
+            row.ok_or_else(gone)?.text("affinity")
+        }
+    }
 }
 
 /// Takes the key for this run, or finds the run that has it.
@@ -174,7 +199,7 @@ async fn take_key(tx: &mut Session, now: Timestamp, new: &NewRun) -> Result<Opti
 }
 
 /// Task rows are locked before run rows, everywhere.
-async fn lock_tasks(tx: &mut Session, runs: &[RunId]) -> Result<(), StoreError> {
+pub(crate) async fn lock_tasks(tx: &mut Session, runs: &[RunId]) -> Result<(), StoreError> {
     let runs = [Value::Texts(runs.iter().map(ToString::to_string).collect())];
     tx.rows(sql::QUEUE_LOCK_RUNS, &runs).await?;
     tx.rows(sql::LEASES_LOCK_RUNS, &runs).await.map(|_| ())

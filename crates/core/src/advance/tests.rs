@@ -1,7 +1,9 @@
 //! The run machine as data: scripts of outcomes in, the timeline out; and random walks that check what must
-//! always hold.
+//! always hold. What the kinds beside commands do is in [`kinds`].
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod kinds;
+
+use std::collections::{BTreeSet, VecDeque};
 
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
@@ -13,7 +15,7 @@ use crate::failure::{ExitCause, Failure, FailureKind, Fingerprint, Hint, Signal}
 use crate::id::{RunId, TenantId};
 use crate::repair::{PatchRef, Verdict};
 use crate::run::{RunOutcome, Source, Step, StepOutcome, StepState, StopReason};
-use crate::workflow::{CommandLine, Fixer, Limits, Network, RepairPolicy, StageKind, StepSpec, Workflow};
+use crate::workflow::{Action, CommandLine, Fixer, Network, Shell, StepSpec, Workflow};
 
 const WORKER: WorkerId = WorkerId::from_bytes([7; 16]);
 
@@ -24,26 +26,17 @@ fn spec(name: &str, needs: &[&str], fixers: &[&str]) -> StepSpec {
         kinds: BTreeSet::new(),
         network: Network::None,
     };
-    StepSpec {
-        name: name.into(),
-        stage: StageKind::Custom,
-        command: CommandLine::Shell("true".into()),
-        dir: String::new(),
-        needs: needs.iter().map(ToString::to_string).collect(),
-        env: BTreeMap::new(),
-        env_pass: BTreeSet::new(),
-        network: Network::None,
-        limits: Limits::DEFAULT,
-        fixers: fixers.iter().map(fixer).collect(),
-        caches: BTreeSet::new(),
-    }
+    let command = CommandLine::Shell("true".into());
+    let shell = Shell { fixers: fixers.iter().map(fixer).collect(), ..Shell::new(command) };
+    let needs = needs.iter().map(ToString::to_string).collect();
+    StepSpec { needs, ..StepSpec::new(name, Action::Shell(shell)) }
 }
 
 fn run_of(steps: Vec<StepSpec>, budget: Budget) -> Run {
-    let workflow = Workflow { name: "w".into(), steps, budget, repair: RepairPolicy::default(), redact: Vec::new() };
+    let workflow = Workflow { budget, ..Workflow::new("w", steps) };
     let source = Source { root: "/p".into(), snapshot: serde_json::Value::Null, commit: None };
     let workflow = workflow.validate().expect("the test workflow is valid");
-    Run::new(Timestamp::from_micros(0), RunId::from_bytes([0; 16]), TenantId::DEFAULT, workflow, source)
+    Run::new(Timestamp::from_micros(0), RunId::from_bytes([0; 16]), TenantId::DEFAULT, workflow, Some(source))
 }
 
 fn failure(kind: FailureKind) -> Failure {
@@ -62,18 +55,7 @@ fn failure(kind: FailureKind) -> Failure {
 }
 
 fn outcome(failure: Option<Failure>) -> AttemptOutcome {
-    AttemptOutcome {
-        exit: failure.as_ref().map_or(ExitCause::Code { code: 0 }, |f| f.exit),
-        duration_ms: 10,
-        cpu_ms: 1,
-        rss_bytes_max: 0,
-        log_lines: 0,
-        log_bytes: 0,
-        sandbox: "none".into(),
-        tests: None,
-        failure,
-        notes: Vec::new(),
-    }
+    AttemptOutcome { cpu_ms: 1, ..AttemptOutcome::plain(10, failure) }
 }
 
 fn repair_outcome(verdict: Verdict) -> RepairOutcome {
@@ -97,6 +79,15 @@ fn report(work: &Work, word: &str) -> RunEvent {
         (Work::Publish, _) => {
             RunEvent::Published(Published { branch: None, patch_file: Some("p".into()), problem: None })
         }
+        (Work::Attempt { step, number }, "child") => {
+            let outcome = AttemptOutcome { child: Some(RunId::from_bytes([9; 16])), ..outcome(None) };
+            RunEvent::Attempted { step: step.clone(), number: *number, outcome }
+        }
+        (Work::Attempt { step, number }, word) if word.starts_with('=') => {
+            let output = serde_json::from_str(&word[1..]).expect("JSON after =");
+            let outcome = AttemptOutcome { output: Some(output), ..outcome(None) };
+            RunEvent::Attempted { step: step.clone(), number: *number, outcome }
+        }
         (Work::Attempt { step, number }, word) => {
             let failure = FailureKind::from_word(word).map(failure);
             assert!(failure.is_some() || word == "ok", "script word {word:?} for {work}");
@@ -119,7 +110,7 @@ fn report(work: &Work, word: &str) -> RunEvent {
 struct World {
     run: Run,
     now: Timestamp,
-    queue: VecDeque<Work>,
+    queue: VecDeque<(Work, Timestamp)>,
     lines: Vec<String>,
 }
 
@@ -136,8 +127,11 @@ impl World {
         self.run = advance.next;
         for effect in advance.effects {
             match effect {
-                Effect::Enqueue(spec) => self.queue.push_back(spec.work),
-                Effect::Withdraw(work) => self.queue.retain(|w| *w != work),
+                Effect::Enqueue(spec) => {
+                    self.queue.retain(|(work, _)| *work != spec.work);
+                    self.queue.push_back((spec.work, spec.ready_at));
+                }
+                Effect::Withdraw(work) => self.queue.retain(|(queued, _)| *queued != work),
                 Effect::Interrupt(_) => {}
             }
         }
@@ -147,12 +141,15 @@ impl World {
     /// Claims and ends the tasks of the script in its order: `("a", "ok")` ends the queued task of step a.
     fn play(&mut self, script: &[(&str, &str)]) {
         for (step, word) in script {
-            let at = self.queue.iter().position(|work| work.step().unwrap_or("publish") == *step);
-            let Some(work) = at.and_then(|at| self.queue.remove(at)) else {
+            let at = self.queue.iter().position(|(work, _)| work.step().unwrap_or("publish") == *step);
+            let Some((work, ready_at)) = at.and_then(|at| self.queue.remove(at)) else {
                 panic!("nothing queued for {step}; timeline so far:\n{}", self.lines.join("\n"))
             };
+            self.now = self.now.max(ready_at);
             self.apply(RunEvent::Claimed { work: work.clone(), worker: WORKER });
-            self.apply(report(&work, word));
+            if self.run.state.outcome().is_none() {
+                self.apply(report(&work, word));
+            }
         }
     }
 }
@@ -160,10 +157,18 @@ impl World {
 fn check(steps: Vec<StepSpec>, budget: Budget, script: &[(&str, &str)], expected: &Expect) {
     let mut world = World::new(run_of(steps, budget));
     world.play(script);
-    expected.assert_eq(&(world.lines.join("\n") + "\n"));
-    assert!(world.queue.is_empty(), "left on the queue: {:?}", world.queue);
-    let json = serde_json::to_string(&world.run).expect("a run serialises");
-    assert_eq!(serde_json::from_str::<Run>(&json).expect("and parses"), world.run);
+    world.told(expected);
+}
+
+impl World {
+    /// Compares the timeline, and that nothing is left to do; the run is the same after being stored.
+    fn told(&self, expected: &Expect) {
+        let world = self;
+        expected.assert_eq(&(world.lines.join("\n") + "\n"));
+        assert!(world.queue.is_empty(), "left on the queue: {:?}", world.queue);
+        let json = serde_json::to_string(&world.run).expect("a run serialises");
+        assert_eq!(serde_json::from_str::<Run>(&json).expect("and parses"), world.run);
+    }
 }
 
 #[test]
@@ -434,7 +439,7 @@ fn a_vanished_worker_is_forgiven_four_times() {
 fn a_cancelled_run_ends_when_its_last_task_does() {
     let mut world =
         World::new(run_of(vec![spec("a", &[], &[]), spec("b", &[], &[]), spec("c", &["a"], &[])], Budget::DEFAULT));
-    let work = world.queue.pop_front().expect("a is queued");
+    let (work, _) = world.queue.pop_front().expect("a is queued");
     world.apply(RunEvent::Claimed { work: work.clone(), worker: WORKER });
     world.apply(RunEvent::Cancel { by: "ada: wrong branch".into() });
     assert!(world.queue.is_empty(), "b was withdrawn");
@@ -461,13 +466,25 @@ fn late_and_foreign_events_change_nothing() {
 #[test]
 fn a_service_that_asks_to_wait_is_waited_for() {
     let mut world = World::new(run_of(vec![spec("a", &[], &[])], Budget::DEFAULT));
-    let work = world.queue.pop_front().expect("a is queued");
+    let (work, _) = world.queue.pop_front().expect("a is queued");
     world.apply(RunEvent::Claimed { work, worker: WORKER });
     let mut limited = failure(FailureKind::RateLimit);
     limited.hints.insert(Hint::RetryAfter { wait_ms: 7_000 });
     world.apply(RunEvent::Attempted { step: "a".into(), number: 1, outcome: outcome(Some(limited)) });
     let AttemptState::Queued { ready_at } = world.run.steps[0].attempts[1].state else { panic!("a is queued again") };
     assert_eq!(ready_at.since(world.now), std::time::Duration::from_secs(7));
+}
+
+impl Step {
+    /// Whether it ended while a task of it was in flight: its worker vanished too often, or it was cancelled.
+    fn ended_by_force(&self) -> bool {
+        matches!(
+            self.state,
+            StepState::Done {
+                outcome: StepOutcome::Failed { reason: StopReason::WorkerLost, .. } | StepOutcome::Canceled
+            }
+        )
+    }
 }
 
 /// What must hold after every event, whatever happens.
@@ -482,19 +499,20 @@ fn invariants(run: &Run) {
         );
         let live = step.attempts.iter().filter(|a| a.outcome().is_none()).count()
             + step.repairs.iter().filter(|r| r.outcome().is_none()).count();
-        let lost = matches!(
-            step.state,
-            StepState::Done { outcome: StepOutcome::Failed { reason: StopReason::WorkerLost } | StepOutcome::Canceled }
-        );
-        assert_eq!(
-            live,
-            usize::from(step.is_active() || (lost && live == 1)),
-            "at most one task of {} in flight",
+        // A step that waits has at most its clock, or its question about another run.
+        let waits = matches!(step.state, StepState::Waiting(_));
+        let over = matches!(step.state, StepState::Done { .. });
+        let left = over && step.ended_by_force();
+        assert!(live <= 1, "at most one task of {} in flight", step.name);
+        assert!(
+            live == usize::from(step.is_active()) || waits || left,
+            "{} has a task exactly when it is active",
             step.name
         );
+        assert_eq!(over, step.ended_at.is_some(), "{} says when it was over", step.name);
     }
     if run.state.outcome().is_some_and(|o| matches!(o, RunOutcome::Passed | RunOutcome::Repaired)) {
-        assert!(run.steps.iter().all(Step::succeeded));
+        assert!(run.steps.iter().all(Step::satisfied));
     }
 }
 
@@ -509,7 +527,8 @@ proptest! {
         for _ in 0..2_000 {
             let Some((pick, word)) = choices.next().filter(|_| !world.queue.is_empty()) else { break };
             let at = pick % world.queue.len();
-            let work = world.queue.remove(at).expect("in range");
+            let (work, ready_at) = world.queue.remove(at).expect("in range");
+            world.now = world.now.max(ready_at);
             world.apply(RunEvent::Claimed { work: work.clone(), worker: WORKER });
             invariants(&world.run);
             let word = if matches!(work, Work::Repair { .. }) { verdicts[word] } else { words[word] };

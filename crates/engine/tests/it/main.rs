@@ -1,4 +1,6 @@
 //! The engine over real files, real commands and a real store: what a run does, told by its timeline.
 
 mod runs;
+mod web;
+mod workflows;
 mod world;

@@ -129,6 +129,17 @@ impl Server {
                     store.cancel(*at, TenantId::DEFAULT, story.first.id, by).await.expect("cancelled");
                     continue;
                 }
+                RunEvent::Signal(signal) => {
+                    let signal = signal.clone();
+                    store.signal_run(*at, TenantId::DEFAULT, story.first.id, signal).await.expect("signaled");
+                    continue;
+                }
+                RunEvent::Decided { step, approved, by, reason } => {
+                    let (step, by, reason) = (step.clone(), by.clone(), reason.clone());
+                    let decision = mb_store::Decision { step, approved: *approved, by, reason };
+                    store.decide(*at, TenantId::DEFAULT, story.first.id, decision).await.expect("decided");
+                    continue;
+                }
                 RunEvent::Attempted { step, number, outcome } => {
                     (Work::Attempt { step: step.clone(), number: *number }, Report::Attempted(outcome.clone()))
                 }

@@ -8,5 +8,6 @@ mod opening;
 mod queue;
 mod random;
 mod runs;
+mod signals;
 mod speed;
 mod support;
