@@ -1,8 +1,9 @@
 //! `cargo xtask bench queue`: the product's queue beside other engines, in one run on one machine.
 //!
-//! Every engine has its turn in each repetition, so that a busy moment of the machine hits all of them, and beside them
-//! stand the raw rates of the same database in the same repetition. Deliberately absent: figures of other machines, and
-//! a verdict. Peers are found in the folder `PEERS` names; those that are not there are said at the end.
+//! Every engine has its turn in each repetition, so that a busy moment of the machine hits all of them. Right before
+//! each turn the raw rates of the same database are taken, since what a flush costs can change tenfold within minutes.
+//! Deliberately absent: figures of other machines, and a verdict. Peers are found in the folder `PEERS` names; those
+//! that are not there are said at the end.
 
 mod column;
 mod kill;
@@ -86,7 +87,8 @@ impl Lab {
         if let Some(server) = &server {
             eprintln!("PostgreSQL: {}", server.origin());
         }
-        let folder = tempfile::Builder::new().prefix("mb-bench-").tempdir_in(&parent).context("no folder can be made")?;
+        let folder =
+            tempfile::Builder::new().prefix("mb-bench-").tempdir_in(&parent).context("no folder can be made")?;
         let postgres = server.as_ref().map(|server| server.url().to_owned());
         let stores = Stores { postgres, folder: folder.path().to_owned() };
         Ok(Lab { stores, server, tasks: args.tasks, latency_s: args.latency_s, _folder: folder })
@@ -205,15 +207,12 @@ pub(crate) fn run(root: &Path, product: &Product, runs: usize, args: &QueueArgs,
     let row = |engine: &Engine| Row::new(engine.name(), engine.store(), Some(engine.keeps_history()));
     let mut rows: Vec<Row> = engines.iter().map(row).collect();
     for repetition in 1..=runs {
-        for raw in &mut raw {
-            let title = raw.store.title();
-            eprintln!("repetition {repetition} of {runs}, {title}, load {}: raw rates", load());
-            let rates = raw::measure(&lab.stores, raw.store)?;
-            for (engine, row) in engines.iter().zip(&mut rows).filter(|(engine, _)| engine.store() == raw.store) {
-                eprintln!("repetition {repetition} of {runs}, {title}, load {}: {}", load(), engine.name());
-                row.add(engine.measure(&lab), &rates);
-            }
-            raw.samples.push(rates);
+        for (engine, row) in engines.iter().zip(&mut rows) {
+            let title = engine.store().title();
+            eprintln!("repetition {repetition} of {runs}, load {}: {} on {title}", load(), engine.name());
+            let rates = raw::measure(&lab.stores, engine.store())?;
+            row.add(engine.measure(&lab), &rates);
+            raw.iter_mut().filter(|raw| raw.store == engine.store()).for_each(|raw| raw.samples.push(rates.clone()));
         }
     }
     show(&lab, &[raw, rows].concat(), as_json);

@@ -15,7 +15,7 @@ pub(crate) enum Column {
     SingleC8,
     /// No-op tasks a second, from the first one's start until the store says that nothing is left.
     Drain,
-    /// `SingleC1` divided by the raw rate of the same repetition; so the next two.
+    /// `SingleC1` divided by the raw rate of the same turn; so the next two.
     SingleC1Raw,
     SingleC8Raw,
     DrainRaw,
@@ -117,7 +117,7 @@ impl Sample {
         self.0.get(&column).copied()
     }
 
-    /// Fills in what follows from the other values and from the raw rates of the same repetition.
+    /// Fills in what follows from the other values and from the raw rates of the same turn.
     pub(crate) fn derive(&mut self, raw: &Sample) {
         let pairs = [
             (Column::SingleC1Raw, Column::SingleC1, Column::SingleC1),

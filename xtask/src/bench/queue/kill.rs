@@ -178,9 +178,10 @@ fn now_ms() -> f64 {
 pub(crate) fn text(outcomes: &[Outcome]) -> String {
     let mut outcomes: Vec<&Outcome> = outcomes.iter().collect();
     outcomes.sort_by(|a, b| recovery(a).total_cmp(&recovery(b)));
-    let mut text = "| engine | in flight at the kill | back and ended after | ended of 1,000 | started twice | ended twice |\n\
+    let mut text =
+        "| engine | in flight at the kill | back and ended after | ended of 1,000 | started twice | ended twice |\n\
                     |---|--:|--:|--:|--:|--:|\n"
-        .to_owned();
+            .to_owned();
     for outcome in outcomes {
         let back = match outcome.back_s {
             Some(back_s) if outcome.missing == 0 => format!("{back_s:.1} s"),

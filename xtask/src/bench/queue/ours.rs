@@ -133,7 +133,8 @@ mod tests {
 
     #[test]
     fn what_is_no_object_is_an_error_with_its_reason() {
-        let error = run(Command::new("sh").args(["-c", "echo 'no such option' >&2; exit 2"])).expect_err("it ends with 2");
+        let error =
+            run(Command::new("sh").args(["-c", "echo 'no such option' >&2; exit 2"])).expect_err("it ends with 2");
         assert_eq!(error.to_string(), "it ended with exit status: 2: no such option");
         let error = run(Command::new("sh").args(["-c", "echo done"])).expect_err("that is no JSON");
         assert_eq!(error.to_string(), "it did not print one JSON object");

@@ -15,10 +15,10 @@ use super::column::{Column, Sample};
 use super::store::{StoreKind, Stores, ask};
 
 /// How long each rate is taken, in seconds, where no number of rows ends it.
-const SECONDS: &str = "2";
+const SECONDS: &str = "1";
 /// Connections that run cycles, and how many each runs.
 const CYCLE_CONNECTIONS: u32 = 4;
-const CYCLES_EACH: u32 = 500;
+const CYCLES_EACH: u32 = 300;
 const PER_CYCLE: u32 = 100;
 
 const SCHEMA: &str = "
@@ -50,14 +50,18 @@ fn postgres(stores: &Stores) -> Result<Sample> {
     for statement in SCHEMA.split(';') {
         ask(&url, statement)?;
     }
-    let bench = |script: &str, connections: u32, length: [&str; 2]| pgbench(&url, &stores.folder, script, connections, length);
+    let bench =
+        |script: &str, connections: u32, length: [&str; 2]| pgbench(&url, &stores.folder, script, connections, length);
     let mut sample = Sample::default();
     sample.put(Column::SingleC1, bench(COMMIT, 1, ["--time", SECONDS])?);
     sample.put(Column::SingleC8, bench(COMMIT, 8, ["--time", SECONDS])?);
     // A few more than are claimed, since a connection passes over rows that another holds.
     let rows = CYCLE_CONNECTIONS * (CYCLES_EACH + 10) * PER_CYCLE;
     ask(&url, "truncate task")?;
-    ask(&url, &format!("insert into task (payload) select jsonb_build_object('i', n) from generate_series(1, {rows}) n"))?;
+    ask(
+        &url,
+        &format!("insert into task (payload) select jsonb_build_object('i', n) from generate_series(1, {rows}) n"),
+    )?;
     fresh.settle()?;
     let cycles = bench(CYCLE, CYCLE_CONNECTIONS, ["--transactions", &CYCLES_EACH.to_string()])?;
     sample.put(Column::Drain, cycles * f64::from(PER_CYCLE));

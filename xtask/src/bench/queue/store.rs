@@ -193,7 +193,8 @@ pub(crate) fn ask(url: &str, statement: &str) -> Result<String> {
 /// The same server's URL with another database in it.
 fn with_database(url: &str, database: &str) -> Result<String> {
     let Some((scheme, rest)) = url.split_once("://") else { bail!("{url:?} is no URL") };
-    let (rest, parameters) = rest.split_once('?').map_or((rest, String::new()), |(rest, more)| (rest, format!("?{more}")));
+    let (rest, parameters) =
+        rest.split_once('?').map_or((rest, String::new()), |(rest, more)| (rest, format!("?{more}")));
     let authority = rest.split_once('/').map_or(rest, |(authority, _)| authority);
     Ok(format!("{scheme}://{authority}/{database}{parameters}"))
 }

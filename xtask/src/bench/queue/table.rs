@@ -25,7 +25,7 @@ impl Row {
         Row { name: name.to_owned(), store, history, samples: Vec::new(), errors: Vec::new() }
     }
 
-    /// A repetition, beside the raw rates of its time.
+    /// A turn, beside the raw rates right before it.
     pub(crate) fn add(&mut self, result: Result<Sample>, raw: &Sample) {
         match result {
             Ok(mut sample) => {
