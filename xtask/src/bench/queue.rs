@@ -270,3 +270,41 @@ fn load() -> String {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split_whitespace().next().unwrap_or("unknown").to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: QueueArgs,
+    }
+
+    fn wanted(words: &[&str]) -> String {
+        let args = Line::try_parse_from([&["queue"], words].concat()).expect("a command line").args;
+        let product = Product::new("unused".into());
+        let driver = || Driver::at("unused".into());
+        let present = PEERS.iter().filter(|peer| args.wants(peer.name, peer.store)).map(|peer| (peer, driver()));
+        let found = Found { present: present.collect(), absent: Vec::new() };
+        let engines = found.engines(&product, &args);
+        engines.iter().map(|engine| format!("{} {}\n", engine.name(), engine.store().word())).collect()
+    }
+
+    #[test]
+    fn who_is_measured_can_be_chosen_by_name_and_by_store() {
+        let check = |words: &[&str], expected: &str| assert_eq!(wanted(words), expected);
+        check(&["--only", "apalis"], "apalis postgres\napalis sqlite\n");
+        check(&["--only", "apalis,meta-builder", "--store", "sqlite"], "meta-builder sqlite\napalis sqlite\n");
+        assert_eq!(wanted(&[]).lines().count(), PEERS.len() + 2);
+    }
+
+    #[test]
+    fn a_name_nobody_has_is_refused() {
+        let args = Line::try_parse_from(["queue", "--only", "meta-builder,sidekick"]).expect("a command line").args;
+        let error = args.check().expect_err("there is no such engine").to_string();
+        assert!(error.starts_with("there is no engine sidekick; there are "), "{error}");
+    }
+}

@@ -157,6 +157,11 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
+    #[cfg(test)]
+    pub(crate) fn at(program: PathBuf) -> Driver {
+        Driver { program, script: None, folder: PathBuf::new() }
+    }
+
     /// Starts one of its commands on a store; `bench/peers/README.md` lists them.
     pub(crate) fn start(&self, fresh: &Fresh, words: &[&str]) -> Result<Running> {
         let mut command = Command::new(&self.program);
@@ -175,5 +180,42 @@ impl Driver {
         let event = running.wait_for("enqueued", ENQUEUE_MAX)?;
         running.wait(END_MAX)?;
         event.get("seconds").and_then(Value::as_f64).context("`enqueued` has no seconds")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_peer_has_a_driver_and_is_in_the_installer() {
+        let sources = crate::root().join("bench/peers");
+        let installer = fs::read_to_string(sources.join("install.sh")).expect("there is an installer");
+        let everything =
+            installer.lines().find(|line| line.starts_with("[ $# -gt 0 ] || set --")).expect("a list of all");
+        for peer in PEERS {
+            let driver = match peer.language {
+                Language::Node => "peer.mjs",
+                Language::Python => "peer.py",
+                Language::Rust => "src/main.rs",
+            };
+            assert!(sources.join(peer.name).join(driver).exists(), "{} has no {driver}", peer.name);
+            assert!(everything.split_whitespace().any(|word| word == peer.name), "{} is not installed", peer.name);
+        }
+    }
+
+    #[test]
+    fn a_peer_is_absent_until_it_is_installed_and_gets_this_checkouts_driver() {
+        let installed = tempfile::tempdir().expect("a folder");
+        let peer = PEERS.iter().find(|peer| peer.name == "huey").expect("it is in the table");
+        let look = || peer.driver(&crate::root(), installed.path()).expect("files can be copied");
+        assert!(look().is_none());
+        let venv = installed.path().join("huey/venv/bin");
+        fs::create_dir_all(&venv).expect("a folder");
+        fs::write(venv.join("python"), "").expect("a file");
+        assert_eq!(look().expect("it is installed now").program, venv.join("python"));
+        let copied = fs::read(installed.path().join("huey/peer.py")).expect("it was copied");
+        assert_eq!(copied, fs::read(crate::root().join("bench/peers/huey/peer.py")).expect("it is in the repository"));
+        assert!(installed.path().join("huey/harness.py").exists());
     }
 }
