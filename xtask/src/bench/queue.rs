@@ -206,30 +206,28 @@ pub(crate) fn run(root: &Path, product: &Product, runs: usize, args: &QueueArgs,
     let mut raw: Vec<Row> = args.stores().map(|kind| Row::new(RAW, kind, None)).collect();
     let row = |engine: &Engine| Row::new(engine.name(), engine.store(), Some(engine.keeps_history()));
     let mut rows: Vec<Row> = engines.iter().map(row).collect();
+    let mut loads = Vec::new();
     for repetition in 1..=runs {
         for (engine, row) in engines.iter().zip(&mut rows) {
+            let load = load().context("the machine's load cannot be read")?;
             let title = engine.store().title();
-            eprintln!("repetition {repetition} of {runs}, load {}: {} on {title}", load(), engine.name());
+            eprintln!("repetition {repetition} of {runs}, load {load}: {} on {title}", engine.name());
+            loads.push(load);
             let rates = raw::measure(&lab.stores, engine.store())?;
             row.add(engine.measure(&lab), &rates);
             raw.iter_mut().filter(|raw| raw.store == engine.store()).for_each(|raw| raw.samples.push(rates.clone()));
         }
     }
-    show(&lab, &[raw, rows].concat(), as_json);
+    let rows = [raw, rows].concat();
+    if as_json {
+        let rows = table::json(&rows);
+        println!("{:#}", json!({"tasks_max": lab.tasks, "latency_s": lab.latency_s, "loads": loads, "rows": rows}));
+    } else {
+        print!("{}", table::text(&rows));
+        println!("Medians of {runs}, in brackets the range. {}", table::loads(&loads));
+    }
     found.say_who_is_absent();
     Ok(())
-}
-
-fn show(lab: &Lab, rows: &[Row], as_json: bool) {
-    if as_json {
-        println!("{:#}", json!({"tasks_max": lab.tasks, "latency_s": lab.latency_s, "rows": table::json(rows)}));
-        return;
-    }
-    for kind in [StoreKind::Postgres, StoreKind::Sqlite] {
-        if rows.iter().any(|row| row.store == kind) {
-            println!("{}", table::text(kind, rows));
-        }
-    }
 }
 
 /// Kills a worker of every engine, all at the same time.
@@ -265,10 +263,9 @@ pub(crate) fn run_kill(root: &Path, product: &Product, args: &QueueArgs, as_json
     Ok(())
 }
 
-/// The machine's load of the last minute.
-fn load() -> String {
-    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split_whitespace().next().unwrap_or("unknown").to_owned()
+/// How many processes wanted a processor, on average of the last minute.
+fn load() -> Option<f64> {
+    fs::read_to_string("/proc/loadavg").ok()?.split_whitespace().next()?.parse().ok()
 }
 
 #[cfg(test)]

@@ -55,19 +55,39 @@ impl Row {
     }
 }
 
-/// All tables of one store.
-pub(crate) fn text(store: StoreKind, rows: &[Row]) -> String {
+/// All tables, store by store.
+pub(crate) fn text(rows: &[Row]) -> String {
+    let stores = [StoreKind::Postgres, StoreKind::Sqlite];
+    stores
+        .into_iter()
+        .filter(|kind| rows.iter().any(|row| row.store == *kind))
+        .map(|kind| of_store(kind, rows))
+        .collect()
+}
+
+fn of_store(store: StoreKind, rows: &[Row]) -> String {
     let rows: Vec<&Row> = rows.iter().filter(|row| row.store == store).collect();
-    let mut text = format!("## {}\n", store.title());
+    let mut text = format!("## {}\n\n", store.title());
     for (layout, with_range) in [(THROUGHPUT, true), (COST, false), (LATENCY, true)] {
-        writeln!(text, "\n{}", aligned(&cells(&rows, layout, with_range))).expect("a string takes every line");
+        let lines = cells(&rows, layout, with_range);
+        if lines.len() > 1 {
+            text += &aligned(&lines);
+            text.push('\n');
+        }
     }
     for row in &rows {
         for error in &row.errors {
-            writeln!(text, "{}: a repetition failed: {error}", row.name).expect("a string takes every line");
+            writeln!(text, "{}: a repetition failed: {error}\n", row.name).expect("a string takes every line");
         }
     }
     text
+}
+
+/// The machine's load over the whole measurement, as a sentence.
+pub(crate) fn loads(loads: &[f64]) -> String {
+    let most = loads.iter().copied().fold(0.0, f64::max);
+    let least = loads.iter().copied().fold(most, f64::min);
+    format!("Load of the machine {least:.1} to {most:.1}.")
 }
 
 /// Heading first. Engines without a value in this table are left out of it.
@@ -168,17 +188,11 @@ mod tests {
             | raw    | –       |      – |        – |        – |            40,000 |
             | peer   | no      |      – |        – |        – | 1,000 (900–1,200) |
 
-
-            | engine | history | c1 ÷ raw | c8 ÷ raw | drain ÷ raw | worker µs/task | server µs/task | sum µs/task | bulk: server µs/task |
-            |--------|---------|---------:|---------:|------------:|---------------:|---------------:|------------:|---------------------:|
-
-
-            | engine | history | p50 ms | p95 ms | p99 ms | worker MiB |
-            |--------|---------|-------:|-------:|-------:|-----------:|
-
             broken: a repetition failed: it did not start: no node
+
         "]]
-        .assert_eq(&text(StoreKind::Postgres, &rows));
+        .assert_eq(&text(&rows));
+        assert_eq!(loads(&[2.0, 1.25, 4.0]), "Load of the machine 1.2 to 4.0.");
     }
 
     #[test]
