@@ -107,6 +107,8 @@ ids! {
     RunId = "run";
     /// Who owns a row: every row has one from the start.
     TenantId = "ten";
+    /// A unit of work on the queue.
+    TaskId = "tsk";
     /// A process that claims tasks; a new one at every start.
     WorkerId = "wrk";
     /// An API token (its public name; the secret is never stored).

@@ -13,6 +13,7 @@ pub mod failure;
 pub mod id;
 pub mod ladder;
 pub mod probe;
+pub mod queue;
 pub mod repair;
 pub mod report;
 pub mod run;
