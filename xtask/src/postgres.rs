@@ -1,8 +1,10 @@
-//! A PostgreSQL server for the tests: the one that is named, the one that runs here, or a throw-away one.
+//! A PostgreSQL server for the tests: the one that is named, the one that runs here, or a throw-away one. And one for
+//! measurements, always a throw-away one, with the settings PostgreSQL comes with.
 //!
 //! Deliberately absent: making roles or databases on a server that is somebody's. A server that does not let
 //! this user in, or gives no right to create schemas, is left alone and the throw-away one takes its place.
 
+use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -67,7 +69,8 @@ fn usable(url: &str) -> bool {
     succeeds(psql(url).args(["--command", question]))
 }
 
-fn psql(url: &str) -> Command {
+/// A client that asks no questions and stops at the first error.
+pub(crate) fn psql(url: &str) -> Command {
     let mut command = Command::new("psql");
     command.args(["--no-psqlrc", "--no-password", "--set", "ON_ERROR_STOP=1", "--dbname", url]);
     command.env("PGCONNECT_TIMEOUT", "5");
@@ -101,9 +104,9 @@ fn versions(dir: &Path) -> Vec<String> {
 }
 
 fn throw_away() -> Option<Server> {
-    let version = versions(Path::new(BIN_DIR)).pop().filter(|_| on_path("psql").is_some())?;
-    let bin = Path::new(BIN_DIR).join(version).join("bin");
-    match Cluster::start(bin) {
+    let bin = bin().filter(|_| on_path("psql").is_some())?;
+    // A socket's path has about a hundred bytes, which a deep temporary folder would use up.
+    match Cluster::start(bin, Path::new("/tmp"), Purpose::Tests) {
         Ok(cluster) => {
             Some(Server { url: cluster.url(), origin: "a throw-away server".to_owned(), _cluster: Some(cluster) })
         }
@@ -114,21 +117,48 @@ fn throw_away() -> Option<Server> {
     }
 }
 
-/// A server of our own in a temporary folder, reached by a socket in that folder only.
+/// A throw-away server below this folder as `initdb` makes it: commits reach the disk. Reached over loopback, since
+/// not every client takes a socket.
+///
+/// # Errors
+/// PostgreSQL is not installed where it is looked for, or it does not start.
+pub(crate) fn as_installed(folder: &Path) -> Result<Server> {
+    let bin = bin().with_context(|| format!("there is no PostgreSQL in {BIN_DIR}"))?;
+    let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+    let cluster = Cluster::start(bin, folder, Purpose::Measuring { port })?;
+    let origin = "a throw-away server with the settings of initdb".to_owned();
+    Ok(Server { url: cluster.url(), origin, _cluster: Some(cluster) })
+}
+
+/// The newest version's programs.
+fn bin() -> Option<PathBuf> {
+    Some(Path::new(BIN_DIR).join(versions(Path::new(BIN_DIR)).pop()?).join("bin"))
+}
+
+/// What a server of our own is for.
+#[derive(Clone, Copy)]
+enum Purpose {
+    /// Nothing of it outlives the tests, so nothing needs to reach the disk.
+    Tests,
+    /// What is measured must be what users get.
+    Measuring { port: u16 },
+}
+
+/// A server of our own in a temporary folder.
 struct Cluster {
     bin: PathBuf,
     user: ServerUser,
+    purpose: Purpose,
     server: Option<Child>,
     dir: TempDir,
 }
 
 impl Cluster {
-    fn start(bin: PathBuf) -> Result<Self> {
+    fn start(bin: PathBuf, parent: &Path, purpose: Purpose) -> Result<Self> {
         let user = ServerUser::choose()?;
-        // A socket's path has about a hundred bytes, which a deep temporary folder would use up.
-        let dir = tempfile::Builder::new().prefix("mb-pg-").tempdir_in("/tmp").context("cannot make a folder")?;
+        let dir = tempfile::Builder::new().prefix("mb-pg-").tempdir_in(parent).context("cannot make a folder")?;
         user.own(dir.path())?;
-        let mut cluster = Self { bin, user, server: None, dir };
+        let mut cluster = Self { bin, user, purpose, server: None, dir };
         run(cluster
             .command("initdb")
             .args(["--auth=trust", "--username=postgres", "--no-sync"])
@@ -139,7 +169,25 @@ impl Cluster {
     }
 
     fn url(&self) -> String {
-        format!("postgres://postgres@localhost/postgres?host={}", self.dir.path().display())
+        match self.purpose {
+            Purpose::Tests => format!("postgres://postgres@localhost/postgres?host={}", self.dir.path().display()),
+            Purpose::Measuring { port } => format!("postgres://postgres@127.0.0.1:{port}/postgres"),
+        }
+    }
+
+    fn settings(&self) -> Vec<String> {
+        match self.purpose {
+            Purpose::Tests => {
+                let sockets = format!("unix_socket_directories={}", self.dir.path().display());
+                let rest = ["listen_addresses=", "fsync=off", "full_page_writes=off", "max_connections=200"];
+                rest.map(str::to_owned).into_iter().chain([sockets]).collect()
+            }
+            Purpose::Measuring { port } => vec![
+                "unix_socket_directories=".to_owned(),
+                "listen_addresses=127.0.0.1".to_owned(),
+                format!("port={port}"),
+            ],
+        }
     }
 
     /// One of the server's programs, as the right user and for this data folder.
@@ -153,11 +201,8 @@ impl Cluster {
     /// A child in our own process group, so that Ctrl-C reaches it too.
     fn spawn(&self) -> Result<Child> {
         let mut command = self.command("postgres");
-        command.arg("-k").arg(self.dir.path());
-        // Nothing here outlives the tests, so nothing needs to reach the disk.
-        let settings = ["listen_addresses=", "fsync=off", "full_page_writes=off", "max_connections=200"];
-        for setting in settings {
-            command.args(["-c", setting]);
+        for setting in self.settings() {
+            command.args(["-c", &setting]);
         }
         let log = std::fs::File::create(self.dir.path().join("log")).context("cannot make the log file")?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);

@@ -151,7 +151,7 @@ impl Usage {
         Ok(Usage {
             rss_bytes: number(&status, "VmRSS:")? * 1024.0,
             rss_bytes_max: number(&status, "VmHWM:")? * 1024.0,
-            cpu_ms: cpu_ms(&read("stat")?)?,
+            cpu_ms: Stat::of(pid)?.own_ms,
             writes: number(&read("io")?, "syscw:")?,
             wakes,
         })
@@ -165,13 +165,31 @@ fn number(text: &str, label: &str) -> Result<f64> {
     Ok(word.parse()?)
 }
 
-/// Fields 14 and 15 of `/proc/PID/stat`, in ticks of 10 ms (`USER_HZ`, the same on every Linux).
-fn cpu_ms(stat: &str) -> Result<f64> {
-    // The second field is the program's name in brackets, and may hold blanks.
-    let rest = stat.rsplit_once(')').context("no program name")?.1;
-    let fields: Vec<&str> = rest.split_whitespace().collect();
-    let ticks = |at: usize| -> Result<f64> { Ok(fields.get(at).context("too few fields")?.parse()?) };
-    Ok((ticks(11)? + ticks(12)?) * 10.0)
+/// What `/proc/PID/stat` says of a process.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Stat {
+    pub(crate) parent: u32,
+    /// User and system time of its own, in milliseconds.
+    pub(crate) own_ms: f64,
+    /// The same of the children it has waited for.
+    pub(crate) waited_ms: f64,
+}
+
+impl Stat {
+    /// Of a process now.
+    pub(crate) fn of(pid: u32) -> Result<Stat> {
+        Stat::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).context("the process is gone")?)
+    }
+
+    fn parse(line: &str) -> Result<Stat> {
+        // The second field is the program's name in brackets, and may hold blanks.
+        let rest = line.rsplit_once(')').context("no program name")?.1;
+        let fields: Vec<&str> = rest.split_whitespace().collect();
+        let field = |at: usize| fields.get(at).copied().context("too few fields");
+        // In ticks of 10 ms (`USER_HZ`, the same on every Linux).
+        let ms = |at: usize| -> Result<f64> { Ok(field(at)?.parse::<f64>()? * 10.0) };
+        Ok(Stat { parent: field(1)?.parse()?, own_ms: ms(11)? + ms(12)?, waited_ms: ms(13)? + ms(14)? })
+    }
 }
 
 /// A data folder for one measurement.
@@ -185,8 +203,8 @@ mod tests {
 
     #[test]
     fn the_kernels_tables_are_read() {
-        let stat = "7 (a b) c) S 1 7 7 0 -1 0 0 0 0 0 12 30 0 0 20";
-        assert_eq!(cpu_ms(stat).expect("it has the fields"), 420.0);
+        let stat = Stat::parse("7 (a b) c) S 1 7 7 0 -1 0 0 0 0 0 12 30 2 3 20").expect("it has the fields");
+        assert_eq!(stat, Stat { parent: 1, own_ms: 420.0, waited_ms: 50.0 });
         assert_eq!(number("VmHWM:\t 9 kB\nVmRSS:\t 8 kB\n", "VmRSS:").expect("it is there"), 8.0);
         let own = Usage::of(std::process::id()).expect("we are alive");
         assert!(own.rss_bytes > 0.0 && own.rss_bytes_max >= own.rss_bytes);
