@@ -21,8 +21,8 @@ impl Model {
         let (mut keys, mut ids) = (self.keys.clone(), BTreeSet::new());
         let mut answers = Vec::new();
         for task in new {
-            let known =
-                keys.holder_of(task).or_else(|| (self.knows(task.id) || ids.contains(&task.id)).then_some(task.id));
+            let is_known = self.knows(task.id) || ids.contains(&task.id);
+            let known = is_known.then_some(task.id).or_else(|| keys.holder_of(task));
             answers.push(known.map_or(Enqueued::New(task.id), Enqueued::Duplicate));
             if known.is_none() {
                 keys.take(now, task);

@@ -18,11 +18,11 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// The task that has one of the keys of this one.
+    /// The task that has one of the keys of this one; the idempotency key says most surely that it is meant.
     pub(super) fn holder_of(&self, new: &NewTask) -> Option<TaskId> {
         let unique = new.options.unique.as_ref().and_then(|key| self.unique.get(&(new.tenant, key.clone())));
         let known = new.idempotency.as_ref().and_then(|key| self.idempotency.get(&(new.tenant, key.clone())));
-        unique.or(known.map(|(id, _)| id)).copied()
+        known.map(|(id, _)| id).or(unique).copied()
     }
 
     /// Gives a new task its keys, which nobody has.
