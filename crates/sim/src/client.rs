@@ -57,7 +57,7 @@ impl Client {
                     self.open += 1;
                     turn.call(call);
                 }
-                turn.wake_in(100, 2_500, Timer::Act);
+                turn.wake_in(50, turn.plan.pace_ms, Timer::Act);
             }
             Timer::Retry(call) => turn.call(*call),
             Timer::Act | Timer::Poll | Timer::Beat | Timer::Reap | Timer::Done(..) => {}

@@ -33,6 +33,8 @@ pub(crate) struct Plan {
     pub(crate) slots: usize,
     /// Tasks one client makes at most.
     pub(crate) tasks: u32,
+    /// Longest time between two things a client does, in milliseconds.
+    pub(crate) pace_ms: u64,
     /// Bounds of the queue.
     pub(crate) bounds: Bounds,
     /// Messages lost, of a hundred.
@@ -98,7 +100,8 @@ impl Plan {
             nodes: random.pick(&[1, 2, 3, 4]),
             clients: random.pick(&[1, 2]),
             slots: random.pick(&[1, 2, 4]),
-            tasks: random.pick(&[5, 20, 40]),
+            tasks: random.pick(&[5, 20, 40, 100]),
+            pace_ms: random.pick(&[300, 1_000, 3_000]),
             bounds: bounds(random),
             drop: some(random, 15),
             duplicate: some(random, 20),

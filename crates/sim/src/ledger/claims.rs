@@ -1,5 +1,7 @@
 //! Who holds what: grants, heartbeats, and tasks taken back.
 
+use std::time::Duration;
+
 use mb_core::id::TaskId;
 use mb_core::queue::{Beat, Claim, Fate, Flow};
 use mb_core::task::Lease;
@@ -54,23 +56,16 @@ impl Ledger {
         self.begun(now, &live)
     }
 
-    /// Never more begin than there were turns: with the n-th turn no earlier than the algorithm gives it out.
+    /// The n-th task with a rate key begins no earlier than the algorithm gives out the n-th turn. The first turn is of
+    /// the clock of whoever took it; the others have come when some clock has reached them.
     fn begun(&mut self, now: Timestamp, live: &super::Live) -> Check {
         let Some((rate, gate)) = live.rate() else { return Ok(()) };
-        let begins = self.begins.entry(gate).or_default();
-        let first = begins.first().copied().unwrap_or(now);
-        let place = begins.partition_point(|begin| *begin <= now).max(begins.len().min(1));
-        begins.insert(place, now);
+        let (first, begun) = self.begins.entry(gate).or_insert((now, 0));
         let interval_us = rate.per_ms * 1_000 / u64::from(rate.count);
-        for (number, begin) in begins.iter().enumerate().skip(place) {
-            let turn = (number as u64 + 1).saturating_sub(u64::from(rate.burst)) * interval_us;
-            let passed = begin.since(first);
-            hold!(
-                passed.as_micros() >= u128::from(turn),
-                "key {}: task {number} began {passed:?} after the first",
-                rate.key
-            );
-        }
+        let turn = *first + Duration::from_micros((*begun + 1).saturating_sub(u64::from(rate.burst)) * interval_us);
+        let early = turn.since(self.latest);
+        hold!(early.is_zero(), "key {}: task {begun} began {early:?} before its turn", rate.key);
+        *begun += 1;
         self.count("granted with a rate key");
         Ok(())
     }
