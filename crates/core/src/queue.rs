@@ -30,7 +30,7 @@ use crate::task::QueueClass;
 use crate::time::Timestamp;
 use crate::words::words;
 
-pub use rank::{Rank, Ranks};
+pub use rank::{FlowKey, Head, Rank, Ranks};
 pub use settle::{Ending, Outcome, Settled, lost, settle};
 
 /// Workers a task may cost before it is quarantined as poison.

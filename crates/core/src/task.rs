@@ -50,6 +50,15 @@ pub enum Work {
 }
 
 impl Work {
+    /// What kind of work it is, in a word.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Attempt { .. } => "attempt",
+            Self::Repair { .. } => "repair",
+            Self::Publish => "publish",
+        }
+    }
+
     /// The step it belongs to, if any.
     pub fn step(&self) -> Option<&str> {
         match self {

@@ -37,6 +37,7 @@ macro_rules! migrations {
 
 migrations! {
     "0001_init",
+    "0002_queue",
 }
 
 /// How the database's schema compares with what this program knows.
@@ -99,6 +100,11 @@ impl Store {
                     }
                 }
             }
+        }
+        if !applied_names.is_empty()
+            && let Err(error) = self.prepare_history(now).await
+        {
+            tracing::warn!(error = %mb_core::error::chain(&error), "the history has no partitions yet");
         }
         Ok(applied_names)
     }

@@ -55,6 +55,12 @@ impl Rate {
         Duration::from_micros((self.per_ms.saturating_mul(1_000) / u64::from(self.count.max(1))).max(1))
     }
 
+    /// Whether a turn reserved for that moment still holds. One that nobody could take when it came is given up: turns
+    /// saved up during a pause would begin all together.
+    pub fn holds(&self, now: Timestamp, reserved: Timestamp) -> bool {
+        now.since(reserved) <= self.interval()
+    }
+
     /// Whether every number is in range.
     pub fn is_valid(&self) -> bool {
         self.count > 0 && self.burst > 0 && (1..=30 * 86_400_000).contains(&self.per_ms)

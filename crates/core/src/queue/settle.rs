@@ -37,6 +37,17 @@ pub struct Ending {
     pub fate: Fate,
     /// Why, if it did not succeed.
     pub error: Option<String>,
+    /// Failures in all.
+    pub failures: u32,
+    /// Workers it has cost in all.
+    pub losses: u32,
+}
+
+impl Ending {
+    /// The end of a task that neither failed nor was lost just now.
+    pub fn of(task: &Task, fate: Fate, error: Option<&str>) -> Ending {
+        Ending { fate, error: error.map(clip), failures: task.failures, losses: task.losses }
+    }
 }
 
 /// What follows.
@@ -60,7 +71,7 @@ const ERROR_BYTES_MAX: usize = 4_096;
 
 /// Decides what follows from an outcome.
 pub fn settle(now: Timestamp, task: &Task, outcome: &Outcome) -> Settled {
-    let finished = |fate, error: Option<&str>| Settled::Finished(Ending { fate, error: error.map(clip) });
+    let finished = |fate, error: Option<&str>| Settled::Finished(Ending::of(task, fate, error));
     match outcome {
         Outcome::Succeeded => finished(Fate::Succeeded, None),
         Outcome::Canceled => finished(Fate::Canceled, None),
@@ -68,13 +79,14 @@ pub fn settle(now: Timestamp, task: &Task, outcome: &Outcome) -> Settled {
         Outcome::Snoozed { until } => Settled::Again { ready_at: *until, failures: task.failures, losses: task.losses },
         Outcome::Failed { error, is_permanent, retry_after } => {
             let failures = task.failures.saturating_add(1);
+            let finished = |fate| Settled::Finished(Ending { failures, ..Ending::of(task, fate, Some(error)) });
             if *is_permanent || failures >= task.options.attempts_max {
-                return finished(Fate::Failed, Some(error));
+                return finished(Fate::Failed);
             }
             let wait = spread(task, failures, task.options.backoff.wait(failures));
             let ready_at = now + retry_after.map_or(wait, |asked| asked.max(wait));
             if task.options.deadline.is_some_and(|deadline| ready_at > deadline) {
-                return finished(Fate::Expired, Some(error));
+                return finished(Fate::Expired);
             }
             Settled::Again { ready_at, failures, losses: task.losses }
         }
@@ -87,7 +99,7 @@ pub fn lost(now: Timestamp, task: &Task) -> Settled {
     let losses = task.losses.saturating_add(1);
     if losses >= LOSSES_MAX {
         let error = format!("its worker vanished {losses} times");
-        return Settled::Finished(Ending { fate: Fate::Quarantined, error: Some(error) });
+        return Settled::Finished(Ending { losses, ..Ending::of(task, Fate::Quarantined, Some(&error)) });
     }
     let wait = if losses == 1 { Duration::ZERO } else { spread(task, losses, task.options.backoff.wait(losses - 1)) };
     Settled::Again { ready_at: now + wait, failures: task.failures, losses }
@@ -154,9 +166,10 @@ mod tests {
         assert!((500..=1_000).contains(&wait.as_millis()) && failures == 1, "{wait:?}");
         let (wait, ..) = wait_of(settle(NOW, &task(1, 0), &failed(false, None)));
         assert!((1_000..=2_000).contains(&wait.as_millis()), "{wait:?}");
-        let dead = Settled::Finished(Ending { fate: Fate::Failed, error: Some("no".into()) });
-        assert_eq!(settle(NOW, &task(2, 0), &failed(false, None)), dead);
-        assert_eq!(settle(NOW, &task(0, 0), &failed(true, None)), dead);
+        let dead =
+            |failures| Settled::Finished(Ending { fate: Fate::Failed, error: Some("no".into()), failures, losses: 0 });
+        assert_eq!(settle(NOW, &task(2, 0), &failed(false, None)), dead(3));
+        assert_eq!(settle(NOW, &task(0, 0), &failed(true, None)), dead(1));
     }
 
     #[test]
@@ -172,7 +185,8 @@ mod tests {
         let mut task = task(0, 0);
         task.options.deadline = Some(NOW + Duration::from_secs(10));
         assert!(matches!(settle(NOW, &task, &failed(false, Some(10))), Settled::Again { .. }));
-        let expired = Settled::Finished(Ending { fate: Fate::Expired, error: Some("no".into()) });
+        let ending = Ending { fate: Fate::Expired, error: Some("no".into()), failures: 1, losses: 0 };
+        let expired = Settled::Finished(ending);
         assert_eq!(settle(NOW, &task, &failed(false, Some(11))), expired);
     }
 
@@ -182,7 +196,7 @@ mod tests {
         let (wait, failures, losses) = wait_of(lost(NOW, &task(1, 1)));
         assert!(wait.as_millis() >= 500 && (failures, losses) == (1, 2));
         let Settled::Finished(ending) = lost(NOW, &task(0, LOSSES_MAX - 1)) else { panic!("it goes on") };
-        assert_eq!(ending.fate, Fate::Quarantined);
+        assert_eq!((ending.fate, ending.losses), (Fate::Quarantined, LOSSES_MAX));
     }
 
     #[test]

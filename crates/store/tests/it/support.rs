@@ -8,12 +8,13 @@ use mb_core::attempt::AttemptOutcome;
 use mb_core::budget::{Budget, MicroUsd};
 use mb_core::failure::{Diagnostic, ExitCause, Failure, FailureKind, Fingerprint, Position, Signal};
 use mb_core::id::{RunId, TenantId, WorkerId};
+use mb_core::queue::Claim;
 use mb_core::repair::{PatchRef, RepairOutcome, Verdict};
 use mb_core::run::{Run, Source};
 use mb_core::task::QueueClass;
 use mb_core::time::Timestamp;
 use mb_core::workflow::{CommandLine, Fixer, Limits, Network, RepairPolicy, StageKind, StepSpec, Workflow};
-use mb_store::{Claim, NewRun, Store, StoreOptions, StoreUrl};
+use mb_store::{NewRun, Store, StoreOptions, StoreUrl};
 
 pub(crate) const TENANT: TenantId = TenantId::DEFAULT;
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
@@ -225,4 +226,13 @@ pub(crate) fn repaired(verdict: Verdict) -> RepairOutcome {
         cost_microusd: MicroUsd(7),
         duration_ms: 9,
     }
+}
+
+/// The names of all migrations, in order, from their folder.
+pub(crate) fn migrations() -> Vec<String> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/sqlite");
+    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    let mut names: Vec<String> = files.map(|file| file.file_stem().unwrap().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
 }
