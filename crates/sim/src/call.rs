@@ -57,13 +57,13 @@ pub(crate) enum Answer {
     Completed(Vec<Completion>),
     /// To [`Call::Report`].
     Reported(Option<Finish>),
-    /// To [`Call::Reap`] and [`Call::Release`].
+    /// To [`Call::Reap`], [`Call::Release`] and [`Call::Requeue`].
     Taken(Vec<TaskId>),
     /// To [`Call::CancelTask`].
     Canceled(TaskCancel),
     /// To [`Call::SetFlow`].
     Done,
-    /// To [`Call::Requeue`] and [`Call::Purge`].
+    /// To [`Call::Purge`].
     Count(usize),
     /// To [`Call::CreateRun`]: whether it is new.
     Created(bool),
@@ -87,7 +87,7 @@ impl Call {
                 model.set_flow(*class, *flow);
                 Answer::Done
             }
-            Call::Requeue(tenant, ids) => Answer::Count(model.requeue(now, *tenant, ids)),
+            Call::Requeue(tenant, ids) => Answer::Taken(model.requeue(now, *tenant, ids)),
             Call::Purge(before) => Answer::Count(model.purge(*before)),
             Call::CreateRun(new) => Answer::Created(model.create_run(now, NewRun::clone(new))),
             Call::CancelRun(tenant, id) => Answer::RunCanceled(model.cancel_run(now, *tenant, *id, "somebody")),

@@ -117,7 +117,7 @@ impl Ledger {
             (Call::SetFlow(class, flow), _) => {
                 self.flows.insert(*class, *flow);
             }
-            (Call::Requeue(_, ids), Answer::Count(count)) => self.requeued(ids, *count, model)?,
+            (Call::Requeue(tenant, _), Answer::Taken(ids)) => self.requeued(*tenant, ids, model)?,
             (Call::Purge(before), _) => self.forget(*before),
             (Call::CreateRun(new), Answer::Created(true)) => {
                 self.runs.insert(new.run.id, (new.run.clone(), new.run.clone()));
@@ -214,15 +214,13 @@ impl Ledger {
         Ok(())
     }
 
-    fn requeued(&mut self, ids: &[TaskId], count: usize, model: &Model) -> Check {
-        let back: BTreeSet<TaskId> =
-            ids.iter().copied().filter(|id| self.over.contains_key(id) && model.task(*id).is_some()).collect();
-        hold!(back.len() == count, "{count} tasks are said to be back and {} are", back.len());
-        for id in back {
-            self.over.remove(&id);
-            let Some(entry) = model.task(id) else { continue };
-            let live = Live { options: entry.task.options.clone(), ..Live::new(entry.task.tenant) };
-            self.live.insert(id, live);
+    fn requeued(&mut self, tenant: TenantId, ids: &[TaskId], model: &Model) -> Check {
+        for id in ids {
+            hold!(self.over.remove(id).is_some(), "{id} is said to be back and was not over");
+            let Some(entry) = model.task(*id) else { return Err(format!("{id} is said to be back and is not")) };
+            hold!(entry.task.tenant == tenant, "{id} came back for somebody else");
+            let live = Live { options: entry.task.options.clone(), fence: entry.fence, ..Live::new(tenant) };
+            self.live.insert(*id, live);
             self.count("requeued");
         }
         Ok(())
@@ -232,6 +230,7 @@ impl Ledger {
         let gone: Vec<TaskId> = self.over.iter().filter(|(_, at)| **at < before).map(|(id, _)| *id).collect();
         for id in gone {
             self.over.remove(&id);
+            self.fences.remove(&id);
             self.purged.insert(id);
             self.count("purged");
         }

@@ -321,7 +321,9 @@ impl World {
         self.pending.insert(id, Pending { member, incarnation, call: Rc::clone(&call) });
         self.at(plan::CALL_TIMEOUT, Event::GiveUp(id));
         let epoch = self.store.epoch;
-        for (copy, wait) in self.net.deliveries().into_iter().enumerate() {
+        // An operator asks once. A second copy of the same moment would begin the same life twice, under the same fences.
+        let copies = if matches!(*call, Call::Requeue(..)) { 1 } else { usize::MAX };
+        for (copy, wait) in self.net.deliveries().into_iter().take(copies).enumerate() {
             let epoch = (copy == 0).then_some(epoch);
             self.at(wait, Event::Arrive(Message { id, member, clock, call: Rc::clone(&call), epoch }));
         }

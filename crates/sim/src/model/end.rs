@@ -10,6 +10,9 @@ use mb_core::time::Timestamp;
 use super::enqueue::waiting;
 use super::{Entry, Finished, Flaw, Gate, Letter, Model, Place};
 
+/// Tasks one call of [`Model::reap`] takes back at most.
+const TAKE_BACK_MAX: u32 = 500;
+
 /// Tasks that ended or were freed, by concurrency key: so many blocked ones are woken.
 pub(super) type Freed = BTreeMap<Gate, usize>;
 
@@ -29,7 +32,7 @@ impl Model {
         let Some(entry) = held.cloned() else { return Completion::StaleFence };
         let is_interrupted = entry.holder().is_some_and(|holder| holder.is_interrupted);
         let settled = match outcome {
-            Outcome::GaveBack | Outcome::Failed { .. } | Outcome::Snoozed { .. } if is_interrupted => canceled(),
+            Outcome::GaveBack | Outcome::Failed { .. } | Outcome::Snoozed { .. } if is_interrupted => canceled(&entry),
             Outcome::Succeeded
             | Outcome::Canceled
             | Outcome::GaveBack
@@ -51,7 +54,7 @@ impl Model {
     /// Takes tasks from workers whose leases have run out, at most `limit`, oldest first. Wakes also what is blocked
     /// although its key has room: a wake-up that got lost costs one period.
     pub fn reap(&mut self, now: Timestamp, limit: u32) -> Vec<TaskId> {
-        let ids = self.tasks.expired(now, limit as usize);
+        let ids = self.tasks.expired(now, limit.min(TAKE_BACK_MAX) as usize);
         self.lose(now, &ids);
         if !self.has(Flaw::NoWakeUp) {
             self.wake_forgotten();
@@ -68,16 +71,14 @@ impl Model {
 
     fn lose(&mut self, now: Timestamp, ids: &[TaskId]) {
         let mut freed = Freed::new();
-        for entry in ids.iter().filter_map(|id| self.tasks.get(*id).cloned()).collect::<Vec<_>>() {
-            if let Some(key) = &entry.key {
-                self.lose_of_run(now, key);
-                continue;
-            }
+        let held: Vec<Entry> = ids.iter().filter_map(|id| self.tasks.get(*id).cloned()).collect();
+        for entry in held.iter().filter(|entry| entry.key.is_none()) {
             let is_interrupted = entry.holder().is_some_and(|holder| holder.is_interrupted);
-            let settled = if is_interrupted { canceled() } else { lost(now, &entry.task) };
+            let settled = if is_interrupted { canceled(entry) } else { lost(now, &entry.task) };
             self.follow(now, entry.task.id, settled, &mut freed);
         }
         self.wake(freed);
+        self.lose_of_runs(now, held.iter().filter_map(|entry| entry.key.as_ref()));
     }
 
     /// Cancels a task that waits, and asks its worker to stop when one holds it.
@@ -91,8 +92,8 @@ impl Model {
             self.interrupt(id);
             return TaskCancel::Interrupted;
         }
-        let mut freed = Freed::new();
-        self.follow(now, id, canceled(), &mut freed);
+        let (mut freed, settled) = (Freed::new(), canceled(entry));
+        self.follow(now, id, settled, &mut freed);
         self.wake(freed);
         TaskCancel::Canceled
     }
@@ -115,6 +116,7 @@ impl Model {
             Settled::Finished(ending) => self.finish(now, entry, ending),
             Settled::Again { ready_at, failures, losses } => {
                 (entry.task.failures, entry.task.losses, entry.ready_at) = (failures, losses, ready_at);
+                entry.is_reserved = false;
                 entry.place = Place::Waiting(waiting(now, ready_at));
                 self.tasks.put(entry);
             }
@@ -126,10 +128,6 @@ impl Model {
         self.keys.free(&entry.task);
         let holder = entry.holder().cloned();
         let task = entry.task;
-        // The failure or loss that ended it counts as well. A task expires by a failure, or before it is begun.
-        let is_failure = ending.fate == Fate::Failed || (ending.fate == Fate::Expired && holder.is_some());
-        let failures = task.failures + u32::from(is_failure);
-        let losses = task.losses + u32::from(ending.fate == Fate::Quarantined);
         let letter = Letter { payload: task.payload, options: task.options };
         let record = Finished {
             id: task.id,
@@ -137,8 +135,8 @@ impl Model {
             kind: task.kind,
             class: task.class,
             priority: task.priority,
-            failures,
-            losses,
+            failures: ending.failures,
+            losses: ending.losses,
             enqueued_at: task.enqueued_at,
             started_at: holder.as_ref().map(|holder| holder.since),
             finished_at: now,
@@ -177,6 +175,6 @@ impl Model {
     }
 }
 
-const fn canceled() -> Settled {
-    Settled::Finished(Ending { fate: Fate::Canceled, error: None })
+fn canceled(entry: &Entry) -> Settled {
+    Settled::Finished(Ending::of(&entry.task, Fate::Canceled, None))
 }

@@ -2,12 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mb_core::id::TaskId;
-use mb_core::queue::{Bounds, ENQUEUE_MAX, Enqueued, FULL_RETRY, Flow, NewTask, Priority, Refused, Task, Waiting};
+use mb_core::id::{TaskId, TenantId};
+use mb_core::queue::{
+    Bounds, ENQUEUE_MAX, Enqueued, FULL_RETRY, Flow, FlowKey, Head, NewTask, Priority, Rank, Refused, Task,
+    TaskOptions, Waiting,
+};
 use mb_core::task::{Fence, QueueClass};
 use mb_core::time::Timestamp;
 
 use super::{Entry, Model, Place};
+
+/// Tasks ranked together at most.
+const CHUNK: usize = 5_000;
 
 impl Model {
     /// Puts tasks on the queue. A task whose id, unique key or idempotency key is taken, also by an earlier task of the
@@ -23,18 +29,44 @@ impl Model {
         for task in new {
             let is_known = self.knows(task.id) || ids.contains(&task.id);
             let known = is_known.then_some(task.id).or_else(|| keys.holder_of(task));
+            if let Some(holder) = known.filter(|_| !is_known) {
+                keys.point(now, task, holder);
+            }
             answers.push(known.map_or(Enqueued::New(task.id), Enqueued::Duplicate));
             if known.is_none() {
                 keys.take(now, task);
                 ids.insert(task.id);
             }
         }
-        let fresh = || new.iter().zip(&answers).filter(|(_, answer)| matches!(answer, Enqueued::New(_)));
-        self.within(bounds, fresh().map(|(task, _)| task))?;
+        let is_new = |(_, answer): &(&NewTask, &Enqueued)| matches!(answer, Enqueued::New(_));
+        let fresh: Vec<&NewTask> = new.iter().zip(&answers).filter(is_new).map(|(task, _)| task).collect();
+        self.within(bounds, &fresh)?;
         self.keys = keys;
-        let entries: Vec<Entry> = fresh().map(|(task, _)| entry(now, task, &mut self.ranks)).collect();
-        entries.into_iter().for_each(|entry| self.tasks.put(entry));
+        for (group, tasks) in groups(&fresh) {
+            for chunk in tasks.chunks(CHUNK) {
+                let flow = FlowKey { tenant: group.tenant, class: group.class, priority: group.priority };
+                let ranks = self.ranks(now, flow, chunk.len());
+                chunk.iter().zip(ranks).for_each(|(task, rank)| self.tasks.put(entry(now, task, rank)));
+            }
+        }
         Ok(answers)
+    }
+
+    /// Ranks for so many tasks of a flow. From the first one on somebody waits.
+    pub(super) fn ranks(&mut self, now: Timestamp, flow: FlowKey, count: usize) -> Vec<Rank> {
+        let mut head = self.head(flow.class);
+        let mut one = || {
+            let rank = self.ranks.next(now, head, flow, 1);
+            head.get_or_insert((rank, flow.priority));
+            rank
+        };
+        (0..count).map(|_| one()).collect()
+    }
+
+    /// The task of a class that goes next.
+    pub(super) fn head(&self, class: QueueClass) -> Option<Head> {
+        let first = self.tasks.ready(class, None, 1).pop()?;
+        self.tasks.get(first).map(|entry| (entry.task.rank, entry.task.priority))
     }
 
     fn admits(&self, new: &[NewTask]) -> Result<(), Refused> {
@@ -53,7 +85,7 @@ impl Model {
     }
 
     /// Whether the queue has room: classes first, then priorities.
-    fn within<'a>(&self, bounds: &Bounds, fresh: impl Iterator<Item = &'a NewTask>) -> Result<(), Refused> {
+    fn within(&self, bounds: &Bounds, fresh: &[&NewTask]) -> Result<(), Refused> {
         let (mut classes, mut priorities) = (BTreeMap::<QueueClass, u64>::new(), BTreeMap::<Priority, u64>::new());
         for task in fresh {
             *classes.entry(task.class).or_default() += 1;
@@ -86,9 +118,36 @@ fn fits(queue: &'static str, more: u64, bound: Option<&u64>, waiting: impl Fn() 
     Err(Refused::Full { queue, waiting, bound, retry_after: FULL_RETRY })
 }
 
-fn entry(now: Timestamp, new: &NewTask, ranks: &mut mb_core::queue::Ranks) -> Entry {
-    let ready_at = new.not_before.map_or(now, |moment| moment.max(now));
-    let rank = ranks.next(ready_at, new.tenant, new.priority, 1);
+/// What tasks share that get their ranks together.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Group<'a> {
+    tenant: TenantId,
+    kind: &'a str,
+    class: QueueClass,
+    priority: Priority,
+    gate: Option<&'a str>,
+    options: Option<String>,
+}
+
+fn groups<'a>(tasks: &[&'a NewTask]) -> BTreeMap<Group<'a>, Vec<&'a NewTask>> {
+    let mut groups = BTreeMap::<Group<'_>, Vec<&NewTask>>::new();
+    for task in tasks {
+        let options = (task.options != TaskOptions::default()).then(|| serde_json::to_string(&task.options));
+        let group = Group {
+            tenant: task.tenant,
+            kind: &task.kind,
+            class: task.class,
+            priority: task.priority,
+            gate: task.options.concurrency.as_ref().map(|limit| limit.key.as_str()),
+            options: options.map(|text| text.expect("options are numbers and texts")),
+        };
+        groups.entry(group).or_default().push(task);
+    }
+    groups
+}
+
+fn entry(now: Timestamp, new: &NewTask, rank: Rank) -> Entry {
+    let ready_at = new.not_before.unwrap_or(now);
     let task = Task {
         id: new.id,
         tenant: new.tenant,

@@ -35,6 +35,13 @@ impl Keys {
         }
     }
 
+    /// A new idempotency key of a task that waits already, under its unique key, stands for that one from now on.
+    pub(super) fn point(&mut self, now: Timestamp, new: &NewTask, holder: TaskId) {
+        if let Some(key) = &new.idempotency {
+            self.idempotency.entry((new.tenant, key.clone())).or_insert((holder, now));
+        }
+    }
+
     /// Gives a task that was over its unique key again; says whether it was free.
     pub(super) fn retake(&mut self, task: &Task) -> bool {
         let Some(key) = &task.options.unique else { return true };

@@ -3,20 +3,22 @@
 //! Every event that moved a run is kept ([`Model::changes`]), so that a test can play a run again from its beginning
 //! and must find the same run.
 
+use std::collections::BTreeMap;
+
 use mb_core::advance::{self, Effect, Illegal, RunEvent};
 use mb_core::attempt::AttemptOutcome;
-use mb_core::id::{RunId, TenantId};
-use mb_core::queue::{Priority, Task, TaskOptions};
+use mb_core::id::{RunId, TaskId, TenantId};
+use mb_core::queue::{Claim, FlowKey, Head, Priority, Rank, Task, TaskOptions, Waiting};
 use mb_core::repair::RepairOutcome;
 use mb_core::run::{Published, Run};
-use mb_core::task::{Fence, Lease, TaskKey, TaskSpec, Work};
+use mb_core::task::{Fence, Lease, QueueClass, TaskKey, TaskSpec, Work};
 use mb_core::time::Timestamp;
 
 use super::enqueue::waiting;
-use super::{Entry, Model, Place};
+use super::{Entry, Granted, Model, Place};
 
-/// The kind of every task of a run.
-const KIND: &str = "run";
+/// What is to be done for runs that were moved, in the order in which it is done.
+type Effects = BTreeMap<RunId, Vec<Effect>>;
 
 /// A run to be made.
 #[derive(Debug, Clone)]
@@ -83,7 +85,7 @@ impl Model {
         self.runs.insert(id, new.run);
         self.affinities.extend(new.affinity.map(|affinity| (id, affinity)));
         if let Ok(effects) = self.advance(now, id, RunEvent::Created) {
-            self.carry_out(now, id, effects);
+            self.carry_out(now, Effects::from([(id, effects)]));
         }
         true
     }
@@ -95,7 +97,7 @@ impl Model {
         }
         match self.advance(now, id, RunEvent::Cancel { by: by.to_owned() }) {
             Ok(effects) => {
-                self.carry_out(now, id, effects);
+                self.carry_out(now, Effects::from([(id, effects)]));
                 CancelRun::Requested
             }
             Err(_) => CancelRun::AlreadyOver,
@@ -110,32 +112,57 @@ impl Model {
         if self.held(lease).is_none() {
             return Some(Finish::StaleFence);
         }
-        Some(match self.move_on(now, key, event) {
-            Ok(()) => Finish::Applied,
+        let mut effects = Effects::new();
+        Some(match self.free(now, key, event, &mut effects) {
+            Ok(()) => {
+                self.carry_out(now, effects);
+                Finish::Applied
+            }
             Err(illegal) => Finish::Refused(illegal),
         })
     }
 
-    pub(super) fn lose_of_run(&mut self, now: Timestamp, key: &TaskKey) {
-        // A run that is over has no use for the task; it is gone either way.
-        let _ = self.move_on(now, key, RunEvent::Lost { work: key.work.clone() });
+    /// Tells the runs of granted tasks that they were claimed. A task whose run has no use for it (it is over) goes.
+    pub(super) fn begin(&mut self, now: Timestamp, claim: &Claim, granted: &mut Vec<Granted>) {
+        let mut effects = Effects::new();
+        granted.retain(|Granted { lease, .. }| {
+            let Some(TaskKey { run, work }) = lease.key.clone() else { return true };
+            let claimed = self.advance(now, run, RunEvent::Claimed { work, worker: claim.worker });
+            if claimed.is_err() {
+                self.tasks.take(lease.task);
+            }
+            claimed.map(|more| effects.entry(run).or_default().extend(more)).is_ok()
+        });
+        self.carry_out(now, effects);
+    }
+
+    pub(super) fn lose_of_runs<'a>(&mut self, now: Timestamp, keys: impl Iterator<Item = &'a TaskKey>) {
+        let mut effects = Effects::new();
+        for key in keys {
+            // A run that is over has no use for the task; it is gone either way.
+            let _ = self.free(now, key, RunEvent::Lost { work: key.work.clone() }, &mut effects);
+        }
+        self.carry_out(now, effects);
     }
 
     /// Moves the run by an event about a task that was leased. The task goes unless the run wants it again.
-    fn move_on(&mut self, now: Timestamp, key: &TaskKey, event: RunEvent) -> Result<(), Illegal> {
-        let effects = self.advance(now, key.run, event).inspect_err(|_| {
-            self.tasks.take(key.id());
+    fn free(&mut self, now: Timestamp, key: &TaskKey, event: RunEvent, effects: &mut Effects) -> Result<(), Illegal> {
+        let id = key.id();
+        let more = self.advance(now, key.run, event).inspect_err(|_| {
+            self.tasks.take(id);
         })?;
-        let is_same = |effect: &Effect| matches!(effect, Effect::Enqueue(spec) if spec.work == key.work);
-        if !effects.iter().any(is_same) {
-            self.tasks.take(key.id());
+        let all = effects.entry(key.run).or_default();
+        all.extend(more);
+        if all.iter().any(|effect| matches!(effect, Effect::Enqueue(spec) if spec.work == key.work)) {
+            self.tasks.change(id, |entry| (entry.ready_at, entry.place) = (now, Place::Waiting(Waiting::Ready)));
+        } else {
+            self.tasks.take(id);
         }
-        self.carry_out(now, key.run, effects);
         Ok(())
     }
 
     /// Moves a run by one event; leaves it as it is when the event does not fit.
-    pub(super) fn advance(&mut self, now: Timestamp, id: RunId, event: RunEvent) -> Result<Vec<Effect>, Illegal> {
+    fn advance(&mut self, now: Timestamp, id: RunId, event: RunEvent) -> Result<Vec<Effect>, Illegal> {
         let unknown = || Illegal { event: "any", why: format!("there is no run {id}") };
         let run = self.runs.get(&id).cloned().ok_or_else(unknown)?;
         let advance = advance::apply(now, run, event.clone())?;
@@ -145,43 +172,55 @@ impl Model {
     }
 
     /// Whoever holds a task that is withdrawn is told to stop instead; what is enqueued comes last.
-    pub(super) fn carry_out(&mut self, now: Timestamp, id: RunId, effects: Vec<Effect>) {
-        let task_of = |work: Work| TaskKey { run: id, work }.id();
+    fn carry_out(&mut self, now: Timestamp, effects: Effects) {
         let mut enqueued = Vec::new();
-        for effect in effects {
-            match effect {
-                Effect::Enqueue(spec) => enqueued.push(spec),
-                Effect::Withdraw(work) => {
-                    let task = task_of(work);
-                    if self.tasks.get(task).is_some_and(|entry| entry.holder().is_none()) {
-                        self.tasks.take(task);
-                    } else {
-                        self.interrupt(task);
-                    }
+        for (run, effects) in effects {
+            let task_of = |work: Work| TaskKey { run, work }.id();
+            for effect in effects {
+                match effect {
+                    Effect::Enqueue(spec) => enqueued.push((run, spec)),
+                    Effect::Interrupt(work) => self.interrupt(task_of(work)),
+                    Effect::Withdraw(work) => self.withdraw(task_of(work)),
                 }
-                Effect::Interrupt(work) => self.interrupt(task_of(work)),
             }
         }
-        for spec in enqueued {
-            self.enqueue_for(now, id, spec);
+        self.enqueue_for_runs(now, enqueued);
+    }
+
+    fn withdraw(&mut self, id: TaskId) {
+        if self.tasks.get(id).is_some_and(|entry| entry.holder().is_none()) {
+            self.tasks.take(id);
+        } else {
+            self.interrupt(id);
         }
     }
 
-    /// A task that is there already was lost: it waits again and keeps its fence, which the next grant raises.
-    fn enqueue_for(&mut self, now: Timestamp, run: RunId, spec: TaskSpec) {
-        let Some(tenant) = self.runs.get(&run).map(|run| run.tenant) else { return };
-        let key = TaskKey { run, work: spec.work };
-        let (id, ready_at) = (key.id(), spec.ready_at);
-        let place = Place::Waiting(waiting(now, ready_at));
-        if self.tasks.get(id).is_some() {
-            return self.tasks.change(id, |entry| (entry.ready_at, entry.place) = (ready_at, place));
+    fn enqueue_for_runs(&mut self, now: Timestamp, specs: Vec<(RunId, TaskSpec)>) {
+        let mut heads: BTreeMap<QueueClass, Option<Head>> =
+            specs.iter().map(|(_, spec)| (spec.class, self.head(spec.class))).collect();
+        for (run, spec) in specs {
+            let Some(tenant) = self.runs.get(&run).map(|run| run.tenant) else { continue };
+            let flow = FlowKey { tenant, class: spec.class, priority: Priority::Normal };
+            let head = heads.entry(spec.class).or_default();
+            let rank = self.ranks.next(now, *head, flow, 1);
+            head.get_or_insert((rank, Priority::Normal));
+            self.enqueue_for_run(now, (tenant, run), spec, rank);
         }
-        let rank = self.ranks.next(ready_at.max(now), tenant, Priority::Normal, 1);
+    }
+
+    /// A task that is there already was lost: it waits for its new time and keeps its rank and its fence.
+    fn enqueue_for_run(&mut self, now: Timestamp, (tenant, run): (TenantId, RunId), spec: TaskSpec, rank: Rank) {
+        let (class, ready_at) = (spec.class, spec.ready_at);
+        let key = TaskKey { run, work: spec.work };
+        let place = Place::Waiting(waiting(now, ready_at));
+        if self.tasks.get(key.id()).is_some() {
+            return self.tasks.change(key.id(), |entry| (entry.ready_at, entry.place) = (ready_at, place));
+        }
         let task = Task {
-            id,
+            id: key.id(),
             tenant,
-            kind: KIND.to_owned(),
-            class: spec.class,
+            kind: key.work.word().to_owned(),
+            class,
             priority: Priority::Normal,
             payload: "{}".to_owned(),
             failures: 0,

@@ -56,9 +56,12 @@ fn failed_for_good() -> Outcome {
 }
 
 impl Model {
+    /// Each enqueued by a call of its own, so that they are ranked in this order.
     fn with_tasks(tasks: &[NewTask]) -> Model {
         let mut model = Model::default();
-        model.add(0, tasks);
+        for task in tasks {
+            model.add(0, std::slice::from_ref(task));
+        }
         model
     }
 
@@ -179,7 +182,8 @@ fn a_task_waits_for_its_time_its_class_and_its_affinity() {
 #[test]
 fn a_claim_is_bounded() {
     let tasks: Vec<NewTask> = (0..=CLAIM_MAX as u32).map(new).collect();
-    let mut model = Model::with_tasks(&tasks);
+    let mut model = Model::default();
+    model.add(0, &tasks);
     assert_eq!(model.claim(at(1), &claim_of(1, QueueClass::Io, usize::MAX)).len(), CLAIM_MAX);
 }
 
@@ -260,12 +264,11 @@ fn a_reaper_wakes_what_a_lost_wake_up_left() {
 fn a_late_worker_changes_nothing() {
     let mut model = Model::with_tasks(&[new(1)]);
     let first = model.take_one(1, 1);
-    assert_eq!(first.fence, Fence(at(1).as_micros() as u64));
+    assert_eq!(first.fence, Fence(1));
     assert_eq!(model.heartbeat(at(20), std::slice::from_ref(&first), LEASE), [Beat::Kept(at(50))]);
     assert_eq!(model.reap(at(50), 100), [], "until then it holds");
     assert_eq!(model.heartbeat(at(51), std::slice::from_ref(&first), LEASE), [Beat::Kept(at(81))], "not reaped yet");
     assert_eq!(model.reap(at(82), 100), [id(1)]);
-    // The clock of whoever claims may be behind: the fence rises all the same.
     let second = model.take_one(0, 1);
     assert_eq!(second.fence, Fence(first.fence.0 + 1));
     assert_eq!(model.heartbeat(at(83), std::slice::from_ref(&first), LEASE), [Beat::Lost]);
@@ -328,13 +331,14 @@ fn dead_letters_come_back_as_new() {
     model.end(2, &lease, failed_for_good());
     assert_eq!((model.fate(1), model.finished[&id(1)].failures), (Some(Fate::Failed), 1));
     model.add(3, &[unique(2)]);
-    assert_eq!(model.requeue(at(4), TENANT, &[id(1)]), 0, "its unique key is taken");
+    assert_eq!(model.requeue(at(4), TENANT, &[id(1)]), [], "its unique key is taken");
     let second = model.take_one(5, 1);
     model.end(6, &second, Outcome::Succeeded);
-    assert_eq!(model.requeue(at(7), OTHER, &[id(1)]), 0);
-    assert_eq!(model.requeue(at(7), TENANT, &[id(1), id(1), id(2), id(9)]), 1, "no success, and once");
-    let task = model.claim(at(8), &claim_of(1, QueueClass::Io, 1)).remove(0).task;
-    assert_eq!((task.id, task.failures, task.losses, task.enqueued_at), (id(1), 0, 0, at(0)));
+    assert_eq!(model.requeue(at(7), OTHER, &[id(1)]), []);
+    assert_eq!(model.requeue(at(7), TENANT, &[id(1), id(1), id(2), id(9)]), [id(1)], "no success, and once");
+    let Granted { lease: again, task } = model.claim(at(8), &claim_of(1, QueueClass::Io, 1)).remove(0);
+    assert!(again.fence > lease.fence, "a late report of its life before is not about this one");
+    assert_eq!((task.id, task.failures, task.losses, task.enqueued_at), (id(1), 0, 0, at(7)));
     assert_eq!(model.add(9, &[unique(3)]), [Enqueued::Duplicate(id(1))], "it holds its key again");
 }
 
