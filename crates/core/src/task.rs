@@ -182,3 +182,13 @@ pub struct Lease {
     /// When it ends unless renewed.
     pub until: Timestamp,
 }
+
+impl fmt::Display for Lease {
+    /// The name of its task.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.key {
+            Some(key) => fmt::Display::fmt(key, f),
+            None => fmt::Display::fmt(&self.task, f),
+        }
+    }
+}

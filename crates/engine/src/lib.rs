@@ -11,6 +11,7 @@ mod attempt;
 mod context;
 mod data;
 mod env;
+mod handlers;
 mod logs;
 mod metrics;
 mod probes;
@@ -33,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use data::{DataDir, DataError, NodeLock};
 pub use env::Env;
+pub use handlers::{Handlers, Job};
 pub use logs::{LogLine, LogPage};
 pub use mb_project::{Flag, Layers};
 pub use mb_runner::{Sandbox, SandboxLevel};
@@ -144,7 +146,7 @@ impl Engine {
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn recover_node(&self) -> Result<Vec<mb_core::task::TaskKey>, mb_store::StoreError> {
+    pub async fn recover_node(&self) -> Result<Vec<mb_core::task::Lease>, mb_store::StoreError> {
         self.sweep().await;
         self.store().release_node(self.env().now(), self.data().node(), self.worker_id()).await
     }

@@ -5,7 +5,7 @@
 //! written, and a transaction with many runs still takes one statement per table. Deliberately absent: any other
 //! code that writes these tables.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mb_core::advance::{self, Effect, Illegal, RunEvent};
 use mb_core::attempt::{Attempt, AttemptState};
@@ -276,10 +276,8 @@ async fn enqueue(
         return Ok(());
     }
     let mut heads = BTreeMap::new();
-    for &(_, _, class, _) in tasks {
-        if !heads.contains_key(&class) {
-            heads.insert(class, queue::head(tx, class).await?);
-        }
+    for class in tasks.iter().map(|&(_, _, class, _)| class).collect::<BTreeSet<_>>() {
+        heads.insert(class, queue::head(tx, class).await?);
     }
     let mut ranks = Vec::with_capacity(tasks.len());
     for &(tenant, _, class, _) in tasks {

@@ -57,6 +57,7 @@ statements! {
     LEASES_GET = common "leases/get",
     LEASES_HOLD = both "leases/hold",
     LEASES_INTERRUPT = both "leases/interrupt",
+    LEASES_INTERRUPTED = common "leases/interrupted",
     LEASES_INTERRUPT_TASK = common "leases/interrupt_task",
     LEASES_LOCK_RUNS = both "leases/lock_runs",
     LEASES_OF_NODE = both "leases/of_node",

@@ -217,6 +217,7 @@ async fn carry(
         poll: POLL,
         drain: DRAIN,
         output: if show_output { Output::to(sender) } else { Output::default() },
+        ..WorkerOptions::default()
     };
     let stop = CancellationToken::new();
     let worker = tokio::spawn(Worker::new(engine.clone(), options).run(stop.clone()));

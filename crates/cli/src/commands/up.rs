@@ -73,6 +73,7 @@ fn worker(engine: &Engine, args: &UpArgs) -> Worker {
         poll: POLL,
         drain: DRAIN,
         output: Output::default(),
+        ..WorkerOptions::default()
     };
     Worker::new(engine.clone(), options)
 }

@@ -120,6 +120,7 @@ pub(crate) fn worker(engine: &Engine, lease: Duration, drain: Duration) -> (Join
         poll: Duration::from_millis(100),
         drain,
         output: Output::default(),
+        ..WorkerOptions::default()
     };
     let stop = CancellationToken::new();
     (tokio::spawn(Worker::new(engine.clone(), options).run(stop.clone())), stop)

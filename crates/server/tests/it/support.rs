@@ -9,11 +9,12 @@ use axum::http::{HeaderMap, Method, Request, StatusCode};
 use mb_api::NewToken;
 use mb_core::advance::RunEvent;
 use mb_core::id::TenantId;
+use mb_core::queue::Claim;
 use mb_core::scope::Scope;
 use mb_core::task::{Lease, QueueClass, Work};
 use mb_engine::{DataDir, Engine, Env, Sandbox};
 use mb_server::AppState;
-use mb_store::{Claim, NewRun, Report, Store, StoreOptions, StoreUrl, StoredPatch};
+use mb_store::{NewRun, Report, Store, StoreOptions, StoreUrl, StoredPatch};
 use tempfile::TempDir;
 use tower::ServiceExt as _;
 
@@ -119,7 +120,9 @@ impl Server {
                     let slots = BTreeMap::from([(QueueClass::Cpu, 9), (QueueClass::Io, 9)]);
                     let claim = Claim { worker: WORKER, slots, affinity: Some(key.clone()), lease: SOON };
                     let claimed = store.claim(*at + SOON, &claim).await.expect("claimed");
-                    leases.extend(claimed.into_iter().map(|c| (c.lease.key.work.clone(), c.lease)));
+                    leases.extend(
+                        claimed.into_iter().map(|c| (c.lease.key.as_ref().expect("a run's").work.clone(), c.lease)),
+                    );
                     continue;
                 }
                 RunEvent::Cancel { by } => {

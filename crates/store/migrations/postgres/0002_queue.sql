@@ -55,6 +55,7 @@ CREATE TABLE leases (
     CHECK ((run IS NULL) = (work IS NULL))
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX leases_until ON leases (lease_until);
+CREATE INDEX leases_interrupted ON leases (worker) WHERE interrupt = 1;
 CREATE INDEX leases_gate ON leases (tenant, gate) WHERE gate IS NOT NULL;
 CREATE UNIQUE INDEX leases_run ON leases (run, work) WHERE run IS NOT NULL;
 

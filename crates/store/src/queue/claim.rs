@@ -67,6 +67,14 @@ impl Store {
         Ok(leases.iter().map(beat).collect())
     }
 
+    /// The tasks a worker holds that nobody wants any more.
+    ///
+    /// # Errors
+    /// [`StoreError`], as any other verb.
+    pub async fn interrupted(&self, worker: WorkerId) -> Result<Vec<TaskId>, StoreError> {
+        self.read(sql::LEASES_INTERRUPTED, &[Value::id(worker)]).await?.iter().map(|row| row.parse("id")).collect()
+    }
+
     /// Takes tasks from workers whose leases have run out, at most `limit` (and 500), oldest first, and wakes what waits
     /// for a limit that has room.
     ///
