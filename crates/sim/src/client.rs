@@ -175,7 +175,7 @@ impl Client {
         if work.deadline && random.chance(30) {
             options.deadline = Some(turn.clock + random.time(Duration::from_secs(1), Duration::from_secs(40)));
         }
-        // Not both: a turn of a rate that is used late, because the task was blocked, is one the ledger cannot count.
+        // Not both: a turn that a blocked task could not take is one the ledger cannot count.
         if work.concurrency && random.chance(60) {
             let max = random.pick(&[1, 1, 2]);
             options.concurrency = Some(Concurrency { key: key(random, "c", 2), max });

@@ -4,8 +4,7 @@
 //! The ledger knows nothing of how the store decides. It knows who was granted what, what was promised to whom, and
 //! which numbers may never be passed.
 //!
-//! Deliberately absent: the order in which tasks are granted (the suite compares it between stores) and whether a rate
-//! is kept by tasks that take their turn late.
+//! Deliberately absent: the order in which tasks are granted; the suite of the store compares it step by step.
 
 mod claims;
 mod promises;
@@ -23,6 +22,7 @@ use mb_core::time::Timestamp;
 
 use crate::call::{Answer, Call};
 use crate::model::{Entry, Finish, Gate, Model};
+use crate::plan::Plan;
 use crate::process::Promise;
 
 /// Ends the check with what is wrong unless the condition holds.
@@ -49,13 +49,15 @@ pub(crate) struct Ledger {
     purged: BTreeSet<TaskId>,
     idempotency: BTreeMap<Gate, (TaskId, Timestamp)>,
     flows: BTreeMap<QueueClass, Flow>,
-    /// When the first task with a rate key began, and how many did.
-    begins: BTreeMap<Gate, (Timestamp, u64)>,
+    /// When tasks with a rate key began, in the order in which they were granted.
+    begins: BTreeMap<Gate, Vec<Timestamp>>,
     promises: BTreeSet<Promise>,
     finishes: BTreeSet<(TaskId, Fence)>,
     /// Runs as they were made, and as they were last seen.
     runs: BTreeMap<RunId, (Run, Run)>,
     changes_seen: usize,
+    /// Whether every caller has the same clock and no call is carried out late.
+    is_exact: bool,
     /// The furthest moment any caller's clock has shown: a task that is due by one clock is due.
     latest: Timestamp,
     /// What happened how often: a simulation that reaches nothing proves nothing.
@@ -84,6 +86,12 @@ struct Held {
 }
 
 impl Ledger {
+    /// An empty account of a history with those faults.
+    pub(crate) fn new(plan: &Plan) -> Ledger {
+        let is_exact = !plan.is_skewed && plan.delay == 0 && plan.duplicate == 0;
+        Ledger { is_exact, ..Ledger::default() }
+    }
+
     /// Checks a call that was carried out, and then the whole store.
     pub(crate) fn observe(
         &mut self,

@@ -132,6 +132,7 @@ impl World {
             now: BEGIN,
             events: BTreeMap::new(),
             numbered: 0,
+            ledger: Ledger::new(&plan),
             net: Net::new(Random::new(seed, 1), &plan),
             chaos: Random::new(seed, 2),
             plan,
@@ -139,7 +140,6 @@ impl World {
             pending: BTreeMap::new(),
             calls: 0,
             store: Store::new(Random::new(seed, 3), flaw),
-            ledger: Ledger::default(),
             trace: Trace::new(is_traced),
             is_quiet: false,
         };

@@ -11,6 +11,9 @@ use super::{Check, Held, Ledger, hold};
 use crate::call::Call;
 use crate::model::{Granted, Model};
 
+/// By how much calls may overtake each other that are neither held up nor doubled.
+const LATENCY_MAX: Duration = Duration::from_millis(20);
+
 impl Ledger {
     pub(super) fn claimed(&mut self, now: Timestamp, claim: &Claim, granted: &[Granted], model: &Model) -> Check {
         for (class, slots) in &claim.slots {
@@ -57,15 +60,21 @@ impl Ledger {
     }
 
     /// The n-th task with a rate key begins no earlier than the algorithm gives out the n-th turn. The first turn is of
-    /// the clock of whoever took it; the others have come when some clock has reached them.
+    /// the clock of whoever took it; the others have come when some clock has reached them. Where all clocks are one,
+    /// there are also never more in any time than the rate allows, and a turn's tolerance more.
     fn begun(&mut self, now: Timestamp, live: &super::Live) -> Check {
         let Some((rate, gate)) = live.rate() else { return Ok(()) };
-        let (first, begun) = self.begins.entry(gate).or_insert((now, 0));
-        let interval_us = rate.per_ms * 1_000 / u64::from(rate.count);
-        let turn = *first + Duration::from_micros((*begun + 1).saturating_sub(u64::from(rate.burst)) * interval_us);
-        let early = turn.since(self.latest);
+        let begins = self.begins.entry(gate).or_default();
+        let first = begins.first().copied().unwrap_or(now);
+        let interval = Duration::from_micros(rate.per_ms * 1_000 / u64::from(rate.count));
+        let (begun, burst) = (u32::try_from(begins.len()).unwrap_or(u32::MAX), rate.burst);
+        let early = (first + interval * (begun + 1).saturating_sub(burst)).since(self.latest);
         hold!(early.is_zero(), "key {}: task {begun} began {early:?} before its turn", rate.key);
-        *begun += 1;
+        begins.push(now);
+        for (back, begin) in (0..).zip(begins.iter().rev()).filter(|_| self.is_exact) {
+            let (least, passed) = (interval.saturating_mul(u32::saturating_sub(back, burst)), now.since(*begin));
+            hold!(passed + LATENCY_MAX >= least, "key {}: {back} more tasks began within {passed:?}", rate.key);
+        }
         self.count("granted with a rate key");
         Ok(())
     }

@@ -76,8 +76,8 @@ impl Model {
         for (index, task) in new.iter().enumerate() {
             task.check().map_err(|reason| Refused::Bad { index, reason })?;
         }
-        let closed = new.iter().find(|task| self.flow(task.class) == Flow::Draining);
-        closed.map_or(Ok(()), |task| Err(Refused::Draining(task.class)))
+        let classes = new.iter().map(|task| task.class).filter(|class| self.flow(*class) == Flow::Draining);
+        classes.min_by_key(|class| class.as_str()).map_or(Ok(()), |class| Err(Refused::Draining(class)))
     }
 
     fn knows(&self, id: TaskId) -> bool {

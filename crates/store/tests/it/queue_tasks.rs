@@ -94,16 +94,20 @@ impl Script {
 /// Plays a script on a store; every step must say what the model said.
 async fn check(store: &Store, script: &Script, name: &str) {
     for (number, (now, step, said)) in script.steps.iter().enumerate() {
-        let answer = step.on_store(store, *now).await;
-        assert_eq!(&answer, said, "{name}, step {number}: {step:?}");
+        same(&step.on_store(store, *now).await, said, &format!("{name}, step {number}: {step:?}"));
         if let Some((known, held)) = script.looks.get(&(number + 1)) {
             let found = left_in_store(store, *now, &script.tasks[..*known], &script.model).await;
-            for (found, held) in found.lines().zip(held.lines()) {
-                assert_eq!(found, held, "{name}, after step {number}: {step:?}");
-            }
-            assert_eq!(found.lines().count(), held.lines().count(), "{name}, after step {number}");
+            same(&found, held, &format!("{name}, after step {number}: {step:?}"));
         }
     }
+}
+
+/// Line by line, so that what differs is all that is shown.
+fn same(found: &str, expected: &str, what: &str) {
+    for (found, expected) in found.lines().zip(expected.lines()) {
+        assert_eq!(found, expected, "{what}");
+    }
+    assert_eq!(found.lines().count(), expected.lines().count(), "{what}\n{found}\n{expected}");
 }
 
 /// Plays a script on every database there is.
@@ -144,6 +148,10 @@ async fn keys_and_bounds() {
     let mut script = Script::new();
     script.enqueue(&[unique(1), unique(2), new(3), idempotent(4), idempotent(5)]);
     script.after(1).enqueue(&[both(6)]);
+    // The second has the idempotency key of the first, which has the unique key of the one that waits.
+    let second = with(40, |task| task.idempotency = Some("k".into()));
+    let first = NewTask { idempotency: second.idempotency.clone(), ..unique(41) };
+    script.after(1).enqueue(&[first, second]);
     let leases = script.after(1).claim(1, 9);
     script.after(1).enqueue(&[unique(7), idempotent(8)]);
     script.after(1).complete(&leases, &Outcome::Succeeded);

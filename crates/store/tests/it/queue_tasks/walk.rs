@@ -1,6 +1,6 @@
 //! Scripts drawn from a seed: every verb, in any order, about tasks with every option.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use mb_core::failure::FailureKind;
@@ -8,7 +8,7 @@ use mb_core::id::{TaskId, TenantId};
 use mb_core::queue::limit::{Concurrency, Rate};
 use mb_core::queue::{Bounds, Claim, Flow, NewTask, Outcome, Priority};
 use mb_core::task::{Lease, QueueClass};
-use mb_sim::model::Report;
+use mb_sim::model::{Model, Report};
 
 use super::Script;
 use super::step::Step;
@@ -19,7 +19,7 @@ use crate::support::{LEASE, TENANT, run_id, worker};
 pub(super) const SEEDS: u64 = 4;
 /// Steps of each.
 const STEPS: usize = 150;
-/// Whose the tasks are: one tenant for each class, since two of one class get equal ranks.
+/// Whose the tasks are: one tenant for each class, since those of two begin with equal ranks.
 const TENANTS: [TenantId; 2] = [TENANT, TenantId::from_bytes([9; 16])];
 const CLASSES: [QueueClass; 2] = [QueueClass::Io, QueueClass::Cpu];
 
@@ -31,6 +31,11 @@ pub(super) fn script(seed: u64) -> Script {
         let wait = Duration::from_micros(1 + walk.numbers.below(4_000_000));
         walk.script.now = walk.script.now + wait;
         let step = walk.step();
+        let mut trial = walk.script.model.clone();
+        step.on_model(&mut trial, walk.script.now);
+        if has_equal_ranks(&trial) {
+            continue;
+        }
         walk.script.play(step);
         let held = walk.script.held();
         let is_new =
@@ -39,6 +44,12 @@ pub(super) fn script(seed: u64) -> Script {
         walk.leases.extend(new);
     }
     walk.script
+}
+
+/// Whether a store may choose which of two tasks goes first. A step that leads there is not taken.
+fn has_equal_ranks(model: &Model) -> bool {
+    let mut ranks = BTreeSet::new();
+    !model.tasks().all(|entry| ranks.insert((entry.task.class, entry.affinity.clone(), entry.task.rank)))
 }
 
 struct Walk {
@@ -83,7 +94,6 @@ impl Walk {
                 Step::SetFlow(CLASSES[self.below(2) as usize], flow.unwrap_or(Flow::Running))
             }
             18 => {
-                // One, since several that find their class empty get equal ranks.
                 let dead: Vec<(TenantId, TaskId)> =
                     self.script.model.finished().values().map(|record| (record.tenant, record.id)).collect();
                 match self.pick(&dead) {
@@ -153,9 +163,8 @@ impl Walk {
     }
 
     fn enqueue(&mut self) -> Step {
-        // One that is delayed comes alone: behind it nobody is ahead, so the next would get its rank.
         let is_delayed = self.below(5) == 0;
-        let count = if is_delayed { 1 } else { 1 + self.below(4) };
+        let count = 1 + self.below(4);
         let mut tasks: Vec<NewTask> = (0..count).map(|_| self.task()).collect();
         if is_delayed {
             tasks[0].not_before = Some(self.script.now + Duration::from_secs(self.below(20)));
