@@ -1,5 +1,5 @@
-//! The repository's own rules and chores as code: `cargo xtask tidy`, `test`, `ci`, `crash`, `bench` and
-//! `third-party`.
+//! The repository's own rules and chores as code: `cargo xtask tidy`, `test`, `ci`, `crash`, `sim`,
+//! `bench` and `third-party`.
 //!
 //! Deliberately absent: anything a user of Meta-Builder needs. This is for people who change it, and it depends
 //! on none of its crates, so that it builds in seconds and works when they do not compile.
@@ -9,6 +9,7 @@ mod ci;
 mod crash;
 mod postgres;
 mod process;
+mod sim;
 mod test;
 mod third_party;
 mod tidy;
@@ -47,6 +48,8 @@ enum Task {
         #[arg(long, value_name = "URL")]
         postgres: Option<String>,
     },
+    /// Look for orders of events that the queue does not survive: crashes, lost answers, wrong clocks
+    Sim(sim::SimArgs),
     /// What continuous integration runs: fmt, clippy, tidy, cargo-deny, test
     Ci {
         /// Leave the tests to a `cargo xtask test` of their own
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         Task::Tidy => tidy::run(&root),
         Task::Test { runner_args } => test::run(&root, &runner_args),
         Task::Crash { kills, seed, postgres } => crash::run(&root, kills, seed, postgres.as_deref()),
+        Task::Sim(args) => sim::run(&root, &args),
         Task::Ci { checks_only } => ci::run(&root, checks_only),
         Task::Bench(args) => bench::run(&root, &args),
         Task::ThirdParty(args) => third_party::run(&root, &args),

@@ -111,6 +111,7 @@ type Rule = fn(&Tree) -> Vec<Problem>;
 
 const RULES: &[Rule] = &[
     edges::dependencies,
+    edges::development_stays_development,
     edges::sqlx_is_named_in_store_only,
     source::headers,
     source::sizes,

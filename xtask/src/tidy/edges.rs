@@ -9,16 +9,19 @@ use super::{File, Problem, Tree};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("core", &[]),
     ("api", &["core"]),
-    ("store", &["core"]),
+    ("sim", &["core"]),
+    ("store", &["core", "sim"]),
     ("project", &["core"]),
     ("runner", &["core"]),
     ("repair", &["core", "runner"]),
     ("engine", &["core", "store", "project", "runner", "repair"]),
     ("server", &["core", "api", "store", "engine", "project"]),
     ("cli", &["core", "api", "store", "project", "runner", "repair", "engine", "server"]),
-    ("sim", &["core", "api", "store", "project", "runner", "repair", "engine"]),
     ("xtask", &[]),
 ];
+
+/// The one crate that only tests may name: it is never shipped.
+const DEVELOPMENT_CRATE: &str = "sim";
 
 /// The one crate that speaks SQL.
 const SQLX_CRATE: &str = "store";
@@ -58,6 +61,19 @@ pub(super) fn dependencies(tree: &Tree) -> Vec<Problem> {
     problems
 }
 
+/// What is for development only is named by nothing that ships.
+pub(super) fn development_stays_development(tree: &Tree) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (krate, manifest) in manifests(tree) {
+        let shipped = names_of(&manifest.text, &["dependencies", "build-dependencies"]).unwrap_or_default();
+        for name in shipped.iter().filter(|name| folder(name) == Some(DEVELOPMENT_CRATE)) {
+            let what = format!("{krate} ships {name}, which is for development only");
+            problems.push(Problem::new(manifest, line_of(&manifest.text, name), what, "name it in dev-dependencies"));
+        }
+    }
+    problems
+}
+
 /// No other crate names sqlx, in its manifest or in its code.
 pub(super) fn sqlx_is_named_in_store_only(tree: &Tree) -> Vec<Problem> {
     let mend = "add a verb to the store and call that";
@@ -87,14 +103,17 @@ fn manifests(tree: &Tree) -> impl Iterator<Item = (&str, &File)> {
 
 /// Names of everything a manifest depends on, for whatever purpose and target; renamed packages by their real name.
 fn dependency_names(manifest: &str) -> Result<Vec<String>, String> {
+    names_of(manifest, &["dependencies", "dev-dependencies", "build-dependencies"])
+}
+
+fn names_of(manifest: &str, kinds: &[&str]) -> Result<Vec<String>, String> {
     let manifest: Table = manifest.parse().map_err(|error: toml::de::Error| error.message().to_owned())?;
     let targets = manifest.get("target").and_then(|targets| targets.as_table()).into_iter().flatten();
     let tables = targets.filter_map(|(_, target)| target.as_table()).chain([&manifest]);
-    Ok(tables.flat_map(names_in).collect())
+    Ok(tables.flat_map(|table| names_in(table, kinds)).collect())
 }
 
-fn names_in(table: &Table) -> Vec<String> {
-    let kinds = ["dependencies", "dev-dependencies", "build-dependencies"];
+fn names_in(table: &Table, kinds: &[&str]) -> Vec<String> {
     let entries = kinds.iter().filter_map(|kind| table.get(*kind)?.as_table()).flatten();
     let real = |(name, value): (&String, &toml::Value)| {
         value.get("package").and_then(toml::Value::as_str).unwrap_or(name).to_owned()
@@ -147,6 +166,20 @@ mod tests {
                 crates/api/Cargo.toml:1: api depends on server, which is not below it; mend: move the shared part down (types and decisions belong in core)
                 crates/sim/Cargo.toml:2: sim depends on cli, which is not below it; mend: move the shared part down (types and decisions belong in core)
                 xtask/Cargo.toml:2: xtask depends on core, which is not below it; mend: move the shared part down (types and decisions belong in core)
+            "#]],
+        );
+    }
+
+    #[test]
+    fn the_simulator_does_not_ship() {
+        check(
+            development_stays_development,
+            &[
+                ("crates/store/Cargo.toml", "[dev-dependencies]\nmb-sim.workspace = true"),
+                ("crates/engine/Cargo.toml", "[dependencies]\nmb-sim.workspace = true"),
+            ],
+            &expect![[r#"
+                crates/engine/Cargo.toml:2: engine ships mb-sim, which is for development only; mend: name it in dev-dependencies
             "#]],
         );
     }

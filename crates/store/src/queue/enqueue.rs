@@ -239,6 +239,9 @@ async fn keys_of(tx: &mut Session, now: Timestamp, tasks: &[NewTask]) -> Result<
             tx.execute(sql::TASK_KEYS_POINT, &values).await?;
         }
     }
+    // Who lost to a task of this call that lost as well was told of one that is nowhere.
+    let there = taken.clone();
+    taken.values_mut().for_each(|other| *other = there.get(other).copied().unwrap_or(*other));
     Ok(taken)
 }
 

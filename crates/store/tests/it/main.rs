@@ -6,6 +6,7 @@ mod access;
 mod crash;
 mod opening;
 mod queue;
+mod queue_tasks;
 mod random;
 mod runs;
 mod signals;
