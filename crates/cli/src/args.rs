@@ -393,12 +393,12 @@ pub(crate) struct BenchQueueArgs {
     pub(crate) sleep_ms: u64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub(crate) enum BenchPhase {
-    /// Enqueue all tasks by the thousand
-    Bulk,
     /// Enqueue one at a time, by one caller and by eight
     Single,
+    /// Enqueue all tasks by the thousand
+    Bulk,
     /// Do all tasks that wait
     Drain,
     /// Time from before the enqueueing to the first line of the task
