@@ -226,7 +226,10 @@ fn postgres_options(url: &str, options: &StoreOptions) -> Result<PgConnectOption
     let limit = format!("{}ms", millis(options.statement_timeout));
     let connect = connect
         .application_name("meta-builder")
-        .options([("statement_timeout", limit.as_str()), ("default_transaction_isolation", "read committed")]);
+        .options([("statement_timeout", limit.as_str()), ("default_transaction_isolation", "read committed")])
+        // Tables that fill and empty by the second have no statistics worth the name, and a plan made while one was
+        // empty reads all of it for every task later. Every statement has its index; nothing is worth compiling.
+        .options([("enable_seqscan", "off"), ("jit", "off")]);
     match &options.pg_schema {
         None => Ok(connect),
         Some(schema) if is_plain(schema) => Ok(connect.options([("search_path", schema)])),

@@ -18,8 +18,6 @@ impl Store {
             Backend::Postgres(pool) => {
                 sqlx::raw_sql("VACUUM (ANALYZE) queue").execute(pool).await?;
                 sqlx::raw_sql("VACUUM (ANALYZE) leases").execute(pool).await?;
-                // A checkpoint needs rights we may not have; it only makes figures steadier.
-                let _ = sqlx::raw_sql("CHECKPOINT").execute(pool).await;
                 Ok(())
             }
             Backend::Sqlite { .. } => Ok(()),

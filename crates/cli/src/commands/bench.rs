@@ -24,7 +24,7 @@ use crate::args::{BenchPhase, BenchQueueArgs, Global};
 use crate::exit::{Exit, Failure};
 
 /// Tasks of one call in the bulk phase.
-const BULK: usize = 5_000;
+const BULK: u32 = 5_000;
 /// Time of each part of the single phase.
 const SINGLE: Duration = Duration::from_secs(2);
 /// Callers of its second part.
@@ -112,12 +112,18 @@ impl Bench {
         Ok(())
     }
 
-    async fn bulk(&self, count: u32) -> anyhow::Result<Value> {
-        let tasks: Vec<NewTask> = (0..count).map(|i| self.task("noop", format!("{{\"i\":{i}}}"))).collect();
-        let (since, server) = (Instant::now(), server_cpu());
-        for chunk in tasks.chunks(BULK) {
-            self.enqueue(chunk).await?;
+    async fn enqueue_all(&self, kind: &str, count: u32) -> anyhow::Result<()> {
+        for first in (0..count).step_by(BULK as usize) {
+            let numbers = first..count.min(first + BULK);
+            let tasks: Vec<NewTask> = numbers.map(|i| self.task(kind, format!("{{\"i\":{i}}}"))).collect();
+            self.enqueue(&tasks).await?;
         }
+        Ok(())
+    }
+
+    async fn bulk(&self, count: u32) -> anyhow::Result<Value> {
+        let (since, server) = (Instant::now(), server_cpu());
+        self.enqueue_all("noop", count).await?;
         let took = since.elapsed();
         Ok(json!({
             "bulk_per_s": per_second(u64::from(count), took),
@@ -126,10 +132,7 @@ impl Bench {
     }
 
     async fn fill(&self, count: u32) -> anyhow::Result<Value> {
-        let tasks: Vec<NewTask> = (0..count).map(|i| self.task("file", format!("{{\"i\":{i}}}"))).collect();
-        for chunk in tasks.chunks(BULK) {
-            self.enqueue(chunk).await?;
-        }
+        self.enqueue_all("file", count).await?;
         Ok(json!({ "filled": count }))
     }
 
