@@ -19,6 +19,7 @@ pub mod run;
 pub mod signal;
 pub mod sse;
 pub mod token;
+pub mod waiting;
 mod words;
 
 pub use client::{Client, ClientError};
