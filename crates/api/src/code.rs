@@ -92,6 +92,9 @@ codes! {
     /// Two writers met.
     Conflict = "E0402", 409, exit 5, retry, "somebody else changed the same thing",
         "look at it again, then repeat the request";
+    /// The run cannot take this as it stands.
+    DoesNotFit = "E0403", 409, exit 5, once, "the run cannot take this now",
+        "`mb run show RUN` says what it waits for and how it stands";
     /// The project cannot be run.
     BadProject = "E0501", 422, exit 2, once, "the project cannot be run",
         "`mb doctor` in the project's folder says what is missing";

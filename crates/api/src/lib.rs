@@ -16,8 +16,10 @@ pub mod probe;
 pub mod problem;
 pub mod repair;
 pub mod run;
+pub mod signal;
 pub mod sse;
 pub mod token;
+pub mod waiting;
 mod words;
 
 pub use client::{Client, ClientError};
@@ -30,4 +32,5 @@ pub use page::{LIMIT_DEFAULT, LIMIT_MAX, LogLine, LogPage, Page};
 pub use problem::Problem;
 pub use repair::Repair;
 pub use run::{Attempt, Created, Run, RunSummary, StartRun, Step};
+pub use signal::{NewDecision, NewSignal, RetryRun};
 pub use token::{NewToken, Token, TokenSecret};

@@ -2,10 +2,10 @@
 
 use mb_core::attempt::Purpose;
 use mb_core::failure::{BreakerClass, FailureClass, FailureKind, Signal};
-use mb_core::run::{RunOutcome, StopReason, Success};
+use mb_core::run::{RunOutcome, StopReason, Success, TriggerKind};
 use mb_core::scope::Scope;
 use mb_core::task::QueueClass;
-use mb_core::workflow::StageKind;
+use mb_core::workflow::{ActionKind, StageKind};
 use utoipa::openapi::schema::{Array, ArrayBuilder, Object, ObjectBuilder, Type};
 
 macro_rules! closed {
@@ -17,6 +17,7 @@ macro_rules! closed {
 }
 
 closed! {
+    action_kind = ActionKind;
     breaker_class = BreakerClass;
     failure_class = FailureClass;
     failure_kind = FailureKind;
@@ -27,6 +28,7 @@ closed! {
     stage = StageKind;
     stop_reason = StopReason;
     success = Success;
+    trigger_kind = TriggerKind;
 }
 
 pub(crate) fn scopes() -> Array {

@@ -269,7 +269,7 @@ impl<'a> Context<'a> {
             let tests = mb_repair::test_counts(&text);
             let (output, failure) = match outputs::read(&outputs.file()) {
                 Ok(output) => (output.map(|output| self.without_secrets(output)), None),
-                Err(error) => (None, Some(plain::failure("meta-builder", FailureKind::ConfigCi, chain(&error)))),
+                Err(error) => (None, Some(*plain::failure("meta-builder", FailureKind::ConfigCi, chain(&error)))),
             };
             return Ok(Checked { outcome, failure, tests, output });
         }

@@ -67,6 +67,8 @@ rights! {
     RunsRead = RunsRead;
     /// May start and cancel runs.
     RunsOperate = RunsOperate;
+    /// May approve or reject what waits for a person.
+    RunsApprove = RunsApprove;
     /// May make and revoke tokens.
     TokensAdmin = TokensAdmin;
     /// May read readiness and metrics.

@@ -60,6 +60,7 @@ impl From<StartError> for Refusal {
     fn from(error: StartError) -> Refusal {
         match error {
             StartError::Store(cause) => cause.into(),
+            StartError::NotAgain(error) => Refusal::new(Code::DoesNotFit, error.to_string()),
             // These are about the caller's own project, and the detail is what mends them.
             other => Refusal::new(Code::BadProject, chain(&other)),
         }

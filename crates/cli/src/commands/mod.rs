@@ -7,5 +7,6 @@ pub(crate) mod fleet;
 pub(crate) mod init;
 pub(crate) mod run;
 pub(crate) mod runs;
+pub(crate) mod signal;
 pub(crate) mod token;
 pub(crate) mod up;

@@ -34,6 +34,7 @@ fn steps_are_ordered_and_mistakes_are_named() {
     check(vec![StepSpec::new("a", Action::Shell(outside))], "step \"a\" has dir \"../x\", which leaves the project");
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "called with json!, which makes a value")]
 fn read(steps: Value) -> String {
     let read = serde_json::from_value::<Workflow>(json!({ "name": "w", "steps": steps }));
     match read.map_err(|error| error.to_string()).and_then(|w| w.validate().map_err(|e| crate::error::chain(&e))) {
@@ -76,6 +77,10 @@ fn every_kind_is_read_and_mistakes_are_named() {
     check(
         json!([{ "name": "a", "command": "true", "retry": { "attempts_max": 26 } }]),
         "step \"a\": retry.attempts_max is 26; 1 to 25 are allowed",
+    );
+    check(
+        json!([{ "name": "a", "kind": "wait", "signal": "x; rm" }]),
+        "step \"a\": \"x; rm\" is no signal's name: use 1 to 100 letters, digits and - _ . : /",
     );
     check(json!([{ "name": "d", "kind": "repair", "target": "a" }]), "step \"d\": its target \"a\" is not a step");
     check(

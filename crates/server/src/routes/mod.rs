@@ -5,6 +5,7 @@ pub(crate) mod fleet;
 mod health;
 mod meta_v4;
 pub(crate) mod runs;
+pub(crate) mod signals;
 mod tokens;
 
 use axum::Router;
@@ -61,6 +62,10 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(runs::report))
         .routes(routes!(runs::diff))
         .routes(routes!(runs::cancel))
+        .routes(routes!(signals::retry))
+        .routes(routes!(signals::signal))
+        .routes(routes!(signals::approve))
+        .routes(routes!(signals::reject))
         .routes(routes!(events::of_run))
         .routes(routes!(events::of_all))
         .routes(routes!(fleet::workers))

@@ -16,6 +16,7 @@ mod now;
 mod run;
 mod runs;
 mod status;
+mod steps;
 mod text;
 mod timeline;
 mod waterfall;

@@ -7,3 +7,4 @@ mod getting_in;
 mod pages;
 mod streams;
 mod support;
+mod workflows;

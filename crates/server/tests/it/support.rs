@@ -97,6 +97,14 @@ impl Server {
         self.send(request.body(Body::from(json.to_string())).expect("a request")).await
     }
 
+    /// A page of the console, as a browser asks for it.
+    pub(crate) async fn page(&self, path: &str) -> String {
+        let request = self.request(Method::GET, path).header("accept", "text/html");
+        let reply = self.send(request.body(Body::empty()).expect("a request")).await;
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.body);
+        reply.body
+    }
+
     pub(crate) fn request(&self, method: Method, path: &str) -> axum::http::request::Builder {
         Request::builder().method(method).uri(path).header("authorization", format!("Bearer {}", self.admin))
     }

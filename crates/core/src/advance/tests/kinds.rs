@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 
 /// A run of steps as they are written in a document.
+#[expect(clippy::needless_pass_by_value, reason = "called with json!, which makes a value")]
 fn world(steps: Value) -> World {
     world_of(json!({ "name": "w", "steps": steps }), json!({ "n": 2 }))
 }
