@@ -109,6 +109,10 @@ ids! {
     TenantId = "ten";
     /// A process that claims tasks; a new one at every start.
     WorkerId = "wrk";
+    /// A schedule.
+    ScheduleId = "sch";
+    /// A trigger.
+    TriggerId = "trg";
     /// An API token (its public name; the secret is never stored).
     TokenId = "tok";
 }

@@ -16,6 +16,7 @@ pub mod probe;
 pub mod repair;
 pub mod report;
 pub mod run;
+pub mod schedule;
 pub mod scope;
 pub mod strategy;
 pub mod task;
