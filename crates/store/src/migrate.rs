@@ -37,6 +37,7 @@ macro_rules! migrations {
 
 migrations! {
     "0001_init",
+    "0004_schedules",
 }
 
 /// How the database's schema compares with what this program knows.

@@ -7,6 +7,8 @@ mod crash;
 mod opening;
 mod queue;
 mod random;
+mod registry;
 mod runs;
+mod schedules;
 mod speed;
 mod support;
