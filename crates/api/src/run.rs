@@ -308,7 +308,7 @@ impl Run {
     pub fn from_domain(now: Timestamp, run: &CoreRun) -> Run {
         Run {
             summary: RunSummary::from_domain(now, run),
-            root: run.source.root.clone(),
+            root: run.source.as_ref().map_or(String::new(), |source| source.root.clone()),
             waiting: waiting(now, run),
             budget: Budget::from_domain(run.workflow.budget),
             spend: Budget::from_spend(run.spend_at(now)),
@@ -350,8 +350,8 @@ impl RunSummary {
         RunSummary {
             id: run.id,
             workflow: run.workflow.name.clone(),
-            project: project_name(&run.source.root),
-            commit: run.source.commit.clone(),
+            project: run.source.as_ref().map_or(String::new(), |source| project_name(&source.root)),
+            commit: run.source.as_ref().and_then(|source| source.commit.clone()),
             state: run.state.word().to_owned(),
             outcome: run.state.outcome(),
             flaky: run.is_flaky(),
@@ -434,8 +434,8 @@ impl Step {
         };
         Step {
             name: step.name.clone(),
-            stage: spec.map_or(StageKind::Custom, |spec| spec.stage),
-            command: spec.map(|spec| spec.command.display()).unwrap_or_default(),
+            stage: spec.and_then(StepSpec::as_shell).map_or(StageKind::Custom, |shell| shell.stage),
+            command: run.part(step).map(|(_, action)| action.display()).unwrap_or_default(),
             needs: spec.map(|spec| spec.needs.iter().cloned().collect()).unwrap_or_default(),
             state: step.word().to_owned(),
             how: outcome.and_then(|outcome| match outcome {
@@ -443,7 +443,7 @@ impl Step {
                 _ => None,
             }),
             reason: outcome.and_then(|outcome| match outcome {
-                StepOutcome::Failed { reason } => Some(*reason),
+                StepOutcome::Failed { reason, .. } => Some(*reason),
                 _ => None,
             }),
             note: step_note(now, run, step, spec),
@@ -461,16 +461,21 @@ fn step_note(now: Timestamp, run: &CoreRun, step: &CoreStep, spec: Option<&StepS
             let names = open.map(String::as_str).collect::<Vec<_>>().join(", ");
             (!names.is_empty()).then(|| format!("waits for {names}"))
         }
+        StepState::Waiting(on) => Some(on.to_string()),
         StepState::Failing => Some("waits until the other steps are done, then repair begins".into()),
         StepState::Attempting | StepState::Repairing => {
             queued_since(step).map(|ready_at| wait_text(now, &step.name, ready_at))
         }
         StepState::Done { outcome } => match outcome {
             StepOutcome::Succeeded { how: Success::Clean } => None,
+            StepOutcome::Succeeded { how: Success::Retried } => Some("passed on a retry".into()),
+            StepOutcome::Succeeded { how: Success::Kept } => Some("kept from the run that is done again".into()),
             StepOutcome::Succeeded { how: Success::Flaky } => Some("passed on a re-run with nothing changed".into()),
             StepOutcome::Succeeded { how: Success::Repaired } => Some("passes with the repair".into()),
             StepOutcome::Succeeded { how: Success::Rechecked } => Some("passes with the repair of another step".into()),
-            StepOutcome::Failed { reason } => Some(reason.sentence().to_owned()),
+            StepOutcome::Failed { reason, why } if why.is_empty() => Some(reason.sentence().to_owned()),
+            StepOutcome::Failed { reason, why } => Some(format!("{}: {why}", reason.sentence())),
+            StepOutcome::Omitted { when } => Some(format!("not wanted: {when}")),
             StepOutcome::Skipped { need } => Some(format!("it needs {need}")),
             StepOutcome::Canceled => None,
         },

@@ -1,8 +1,11 @@
 //! An attempt: one try at a step's command, never reused.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use crate::budget::MicroUsd;
 use crate::failure::{ExitCause, Failure, TestCounts};
+use crate::id::RunId;
 use crate::task::Progress;
 use crate::words::words;
 
@@ -15,6 +18,10 @@ words! {
         Rerun = "rerun",
         /// The files changed since it failed (another step was repaired).
         Recheck = "recheck",
+        /// The workflow asks for further tries.
+        Retry = "retry",
+        /// Nothing is run: its task is the clock of a step that waits.
+        Timer = "timer",
     }
 }
 
@@ -61,9 +68,42 @@ pub struct AttemptOutcome {
     /// Things an operator should know (a cache that could not be carried along).
     #[serde(default)]
     pub notes: Vec<String>,
+    /// What it gave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Value>,
+    /// What it cost.
+    #[serde(default, skip_serializing_if = "is_free")]
+    pub cost_microusd: MicroUsd,
+    /// The run it started, while that goes on: the attempt is not over but put back, to ask again later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub child: Option<RunId>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_free(cost: &MicroUsd) -> bool {
+    cost.0 == 0
 }
 
 impl AttemptOutcome {
+    /// The outcome of something that ran no command: it took that long and, when it failed, why.
+    pub fn plain(duration_ms: u64, failure: Option<Failure>) -> AttemptOutcome {
+        AttemptOutcome {
+            exit: failure.as_ref().map_or(ExitCause::Code { code: 0 }, |failure| failure.exit),
+            duration_ms,
+            cpu_ms: 0,
+            rss_bytes_max: 0,
+            log_lines: 0,
+            log_bytes: 0,
+            sandbox: "none".into(),
+            tests: None,
+            failure,
+            notes: Vec::new(),
+            output: None,
+            cost_microusd: MicroUsd(0),
+            child: None,
+        }
+    }
+
     /// Whether the command did what it was asked to do.
     pub fn success(&self) -> bool {
         self.failure.is_none()

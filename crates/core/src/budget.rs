@@ -29,9 +29,9 @@ impl fmt::Display for MicroUsd {
     }
 }
 
-/// Bounds of one run.
+/// Bounds of one run. A bound that is left out has its default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct Budget {
     /// Wall time from the first claim to the end, in milliseconds.
     pub time_ms: u64,
@@ -44,6 +44,12 @@ pub struct Budget {
 impl Budget {
     /// 30 minutes, 10 dollars, 10 attempts (the defaults of the v4 runbook).
     pub const DEFAULT: Budget = Budget { time_ms: 30 * 60 * 1000, cost_microusd: MicroUsd::dollars(10), attempts: 10 };
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
 }
 
 /// What a run has used.

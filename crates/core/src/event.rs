@@ -331,6 +331,8 @@ impl EventKind {
                 Success::Flaky => format!("{step} passed on a re-run with nothing changed: flaky"),
                 Success::Repaired => format!("{step} passes with the repair"),
                 Success::Rechecked => format!("{step} passes with the repair of another step"),
+                Success::Retried => format!("{step} passed on a retry"),
+                Success::Kept => format!("{step} is kept from the run that is done again"),
             },
             Self::StepFailed { step, reason } => format!("{step} stays failed: {}", reason.sentence()),
             Self::StepSkipped { step, need } => format!("{step} skipped: it needs {need}"),
@@ -391,6 +393,8 @@ fn queued(step: &str, attempt: u32, purpose: Purpose, wait_ms: u64) -> String {
         Purpose::Check => "queued",
         Purpose::Rerun => "runs again with nothing changed",
         Purpose::Recheck => "runs again on the repaired files",
+        Purpose::Retry => "is a retry",
+        Purpose::Timer => "is its clock",
     };
     let wait = if wait_ms > 0 { format!(", after waiting {}", ms(wait_ms)) } else { String::new() };
     format!("{step}: attempt {attempt} {why}{wait}")

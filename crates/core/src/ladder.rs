@@ -12,7 +12,7 @@ use crate::failure::{Diagnostic, Failure, FailureKind, Hint};
 use crate::repair::Verdict;
 use crate::run::{Step, StopReason};
 use crate::strategy::Strategy;
-use crate::workflow::{RepairPolicy, StepSpec};
+use crate::workflow::{RepairPolicy, Shell};
 
 /// Re-runs of a step whose failure is usually somebody else's (network, limits).
 pub const TRANSIENT_RERUNS_MAX: usize = 3;
@@ -36,7 +36,7 @@ pub enum Next {
 }
 
 /// Decides what to do next about a failed step.
-pub fn next(step: &Step, spec: &StepSpec, policy: &RepairPolicy) -> Next {
+pub fn next(step: &Step, spec: &Shell, policy: &RepairPolicy) -> Next {
     let Some(failure) = step.failure() else { return Next::Stop(StopReason::NoStrategy) };
     if !policy.enabled {
         return Next::Stop(StopReason::RepairDisabled);
@@ -87,7 +87,7 @@ pub const fn reruns_max(kind: FailureKind) -> usize {
 }
 
 /// The strategies beside a re-run that fit a failure, in the order they are tried.
-pub fn strategies(failure: &Failure, spec: &StepSpec) -> Vec<Strategy> {
+pub fn strategies(failure: &Failure, spec: &Shell) -> Vec<Strategy> {
     let mut list = Vec::new();
     for hint in &failure.hints {
         match hint {

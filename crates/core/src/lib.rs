@@ -9,6 +9,7 @@ pub mod attempt;
 pub mod budget;
 pub mod error;
 pub mod event;
+pub mod expression;
 pub mod failure;
 pub mod id;
 pub mod ladder;

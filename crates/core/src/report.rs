@@ -123,8 +123,8 @@ impl Report {
         Report {
             run: run.id,
             workflow: run.workflow.name.clone(),
-            project: run.source.root.clone(),
-            commit: run.source.commit.clone(),
+            project: run.source.as_ref().map_or(String::new(), |source| source.root.clone()),
+            commit: run.source.as_ref().and_then(|source| source.commit.clone()),
             outcome: outcome.to_owned(),
             headline: headline(run, &steps),
             flaky: run.is_flaky(),
@@ -337,7 +337,7 @@ fn headline(run: &Run, steps: &[StepReport]) -> String {
 }
 
 fn step_report(run: &Run, step: &Step) -> StepReport {
-    let command = run.workflow.step(&step.name).map_or(String::new(), |spec| spec.command.display());
+    let command = run.workflow.step(&step.name).map_or(String::new(), |spec| spec.action.display());
     let attempts = step.attempts.iter().filter_map(|a| a.outcome().map(|o| o.duration_ms)).sum::<u64>();
     let repairs = step.repairs.iter().filter_map(|r| r.outcome().map(|o| o.duration_ms)).sum::<u64>();
     StepReport {
@@ -357,12 +357,15 @@ fn how(step: &Step) -> String {
         StepState::Blocked => "waits for the steps it needs".into(),
         StepState::Attempting => "running".into(),
         StepState::Failing => "failed; deciding what to try".into(),
+        StepState::Waiting(on) => on.to_string(),
         StepState::Repairing => {
             step.repairs.last().map_or(String::new(), |repair| format!("trying {}", repair.strategy))
         }
         StepState::Done { outcome } => match outcome {
             StepOutcome::Succeeded { how } => how.as_str().into(),
-            StepOutcome::Failed { reason } => reason.sentence().into(),
+            StepOutcome::Failed { reason, why } if why.is_empty() => reason.sentence().into(),
+            StepOutcome::Failed { reason, why } => format!("{}: {why}", reason.sentence()),
+            StepOutcome::Omitted { when } => format!("not wanted: {when}"),
             StepOutcome::Skipped { need } => format!("needs {need}"),
             StepOutcome::Canceled => "canceled".into(),
         },

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::attempt::{Attempt, AttemptState};
 use crate::budget::{Axis, Spend};
@@ -14,7 +15,7 @@ use crate::id::{RunId, TenantId, WorkerId};
 use crate::repair::{PatchRef, Repair, RepairState, Verdict};
 use crate::time::{Timestamp, millis};
 use crate::words::words;
-use crate::workflow::Workflow;
+use crate::workflow::{Action, StepSpec, Workflow};
 
 /// One execution of a workflow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,8 +26,16 @@ pub struct Run {
     pub tenant: TenantId,
     /// The workflow it began with, and keeps.
     pub workflow: Workflow,
-    /// What it runs on.
-    pub source: Source,
+    /// What it runs on; none for a workflow without a project, whose commands begin in an empty private folder.
+    pub source: Option<Source>,
+    /// What it was started with, checked against the workflow's inputs.
+    pub inputs: Value,
+    /// The step of another run that started it.
+    pub parent: Option<Parent>,
+    /// The run it does again.
+    pub retry_of: Option<RunId>,
+    /// What started it, if not a person.
+    pub trigger: Option<Trigger>,
     /// Where it stands.
     pub state: RunState,
     /// When it was asked for.
@@ -45,6 +54,70 @@ pub struct Run {
     pub patches: Vec<AppliedPatch>,
     /// Where the result was put.
     pub published: Option<Published>,
+    /// What it gives, once over.
+    pub outputs: Option<Value>,
+    /// Signals it was sent and no step has taken yet, oldest first.
+    pub signals: Vec<Signal>,
+    /// How long it only waited for people, times and signals, in milliseconds: that is not charged to its time.
+    pub waited_ms: u64,
+    /// Since when it does nothing but that.
+    pub idle_since: Option<Timestamp>,
+}
+
+/// Signals kept for steps that have yet to ask for them.
+pub const SIGNALS_MAX: usize = 100;
+/// Largest output of one step, and payload of one signal, as JSON, in bytes.
+pub const OUTPUT_BYTES_MAX: usize = 256 << 10;
+
+/// A message to a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signal {
+    /// What a waiting step names.
+    pub name: String,
+    /// What it carries.
+    pub payload: Value,
+    /// Who sent it.
+    pub by: String,
+}
+
+/// The step that started a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// The run.
+    pub run: RunId,
+    /// The step.
+    pub step: String,
+    /// Its attempt.
+    pub number: u32,
+    /// How many runs are above this one: 1 for the child of a run that nobody started from a step.
+    pub depth: u32,
+}
+
+words! {
+    /// What kind of thing started a run.
+    TriggerKind {
+        /// A schedule.
+        Schedule = "schedule",
+        /// An event from outside.
+        Event = "event",
+        /// The end of another run.
+        Run = "run",
+    }
+}
+
+/// What started a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trigger {
+    /// What kind of thing.
+    pub kind: TriggerKind,
+    /// Which: the name or id of the schedule or trigger.
+    pub name: String,
+    /// Triggers in a row that led to this run, to end a circle of them.
+    #[serde(default)]
+    pub depth: u32,
+    /// When it was due, for a schedule.
+    #[serde(default)]
+    pub due_at: Option<Timestamp>,
 }
 
 /// What a run works on: the frozen files of a project.
@@ -53,7 +126,7 @@ pub struct Source {
     /// Absolute path of the project on the machine that runs it.
     pub root: String,
     /// The frozen files, as the runner wrote them down (opaque here).
-    pub snapshot: serde_json::Value,
+    pub snapshot: Value,
     /// The commit they are based on, if the project is a repository with one.
     pub commit: Option<String>,
 }
@@ -92,6 +165,11 @@ pub enum RunState {
     Running,
     /// All steps are done; the result is being written.
     Publishing,
+    /// It failed or was cancelled; what had succeeded is being undone, last first.
+    Compensating {
+        /// How it will end.
+        outcome: RunOutcome,
+    },
     /// Over.
     Done {
         /// How.
@@ -120,7 +198,7 @@ impl RunState {
     pub const fn word(&self) -> &'static str {
         match self {
             Self::Pending => "pending",
-            Self::Running | Self::Publishing => "running",
+            Self::Running | Self::Publishing | Self::Compensating { .. } => "running",
             Self::Done { outcome: RunOutcome::Passed | RunOutcome::Repaired } => "succeeded",
             Self::Done { outcome: RunOutcome::Failed | RunOutcome::BudgetExceeded } => "failed",
             Self::Done { outcome: RunOutcome::Canceled } => "canceled",
@@ -131,7 +209,7 @@ impl RunState {
     pub const fn outcome(&self) -> Option<RunOutcome> {
         match self {
             Self::Done { outcome } => Some(*outcome),
-            Self::Pending | Self::Running | Self::Publishing => None,
+            Self::Pending | Self::Running | Self::Publishing | Self::Compensating { .. } => None,
         }
     }
 }
@@ -147,6 +225,76 @@ pub struct Step {
     pub attempts: Vec<Attempt>,
     /// Every repair tried, in order.
     pub repairs: Vec<Repair>,
+    /// How it came to be in the run.
+    pub role: Role,
+    /// What it gave, once it succeeded.
+    pub output: Option<Value>,
+    /// When it began: the first attempt was queued or it began to wait.
+    pub since: Option<Timestamp>,
+}
+
+/// How a step came to be in a run.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "role")]
+pub enum Role {
+    /// It is one of the workflow's.
+    #[default]
+    Step,
+    /// It does the action of a foreach for one item.
+    Item {
+        /// The foreach.
+        of: String,
+        /// The place of the item, from 0.
+        index: u32,
+        /// The item.
+        value: Value,
+    },
+    /// It undoes a step.
+    Undo {
+        /// The step.
+        of: String,
+    },
+}
+
+/// What a step waits for without using a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "on")]
+pub enum Waiting {
+    /// A person's decision.
+    Approval {
+        /// What is to be decided.
+        prompt: String,
+        /// Who may; empty means whoever has the scope.
+        approvers: BTreeSet<String>,
+        /// At the latest.
+        until: Option<Timestamp>,
+    },
+    /// A time.
+    Time {
+        /// That time.
+        until: Timestamp,
+    },
+    /// A signal.
+    Signal {
+        /// Its name.
+        name: String,
+        /// At the latest.
+        until: Option<Timestamp>,
+    },
+    /// The end of a run it started.
+    Child {
+        /// That run.
+        run: RunId,
+        /// How often it was asked about.
+        polls: u32,
+    },
+    /// The repair of another step.
+    Repair {
+        /// That step.
+        target: String,
+    },
+    /// The steps of its items.
+    Items,
 }
 
 /// Where a step stands.
@@ -161,6 +309,8 @@ pub enum StepState {
     Failing,
     /// Its last repair is queued or running.
     Repairing,
+    /// It waits for something other than a worker.
+    Waiting(Waiting),
     /// Over.
     Done {
         /// How.
@@ -182,6 +332,14 @@ pub enum StepOutcome {
     Failed {
         /// Why nothing more was tried.
         reason: StopReason,
+        /// What exactly, where the reason alone does not say it.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        why: String,
+    },
+    /// Its condition was false: nothing was to be done, and what needs it goes on.
+    Omitted {
+        /// The condition.
+        when: String,
     },
     /// A step it needs did not succeed.
     Skipped {
@@ -203,6 +361,10 @@ words! {
         Repaired = "repaired",
         /// By the repair of another step.
         Rechecked = "rechecked",
+        /// On a retry its workflow asks for.
+        Retried = "retried",
+        /// In the run this one does again.
+        Kept = "kept",
     }
 }
 
@@ -227,6 +389,18 @@ words! {
         BudgetAttempts = "budget_attempts",
         /// Workers vanished again and again while running it.
         WorkerLost = "worker_lost",
+        /// Trying again cannot help.
+        Permanent = "permanent",
+        /// It was tried as often as its workflow asks for.
+        Retries = "retries",
+        /// Its time was up.
+        TimedOut = "timed_out",
+        /// Somebody rejected it.
+        Rejected = "rejected",
+        /// An expression of it has no value.
+        Expression = "expression",
+        /// A part of it did not succeed: an item, a sub-workflow, the step to repair.
+        Part = "part",
     }
 }
 
@@ -258,6 +432,12 @@ impl StopReason {
             Self::BudgetCost => "the run's cost budget is used up",
             Self::BudgetAttempts => "the run's attempt budget is used up",
             Self::WorkerLost => "workers vanished while running it",
+            Self::Permanent => "trying again cannot help",
+            Self::Retries => "it was tried as often as the workflow asks for",
+            Self::TimedOut => "its time was up",
+            Self::Rejected => "it was rejected",
+            Self::Expression => "an expression of it has no value",
+            Self::Part => "a part of it did not succeed",
         }
     }
 }
@@ -277,14 +457,28 @@ impl Step {
     pub const fn word(&self) -> &'static str {
         match &self.state {
             StepState::Blocked => "pending",
-            StepState::Attempting | StepState::Failing | StepState::Repairing => "running",
+            StepState::Attempting | StepState::Failing | StepState::Repairing | StepState::Waiting(_) => "running",
             StepState::Done { outcome } => match outcome {
                 StepOutcome::Succeeded { .. } => "succeeded",
                 StepOutcome::Failed { .. } => "failed",
-                StepOutcome::Skipped { .. } => "skipped",
+                StepOutcome::Skipped { .. } | StepOutcome::Omitted { .. } => "skipped",
                 StepOutcome::Canceled => "canceled",
             },
         }
+    }
+
+    /// The word expressions see: as [`Step::word`], but `waiting` and `omitted` have their own.
+    pub const fn state_word(&self) -> &'static str {
+        match &self.state {
+            StepState::Waiting(_) => "waiting",
+            StepState::Done { outcome: StepOutcome::Omitted { .. } } => "omitted",
+            _ => self.word(),
+        }
+    }
+
+    /// Whether it is over and what needs it may go on.
+    pub const fn satisfied(&self) -> bool {
+        self.succeeded() || matches!(self.state, StepState::Done { outcome: StepOutcome::Omitted { .. } })
     }
 
     /// The latest failure: of the last attempt, or what an improving repair left of it.
@@ -312,24 +506,34 @@ impl Step {
     }
 }
 
+impl Step {
+    /// A step nothing has happened to.
+    pub const fn new(name: String, role: Role) -> Step {
+        Step {
+            name,
+            state: StepState::Blocked,
+            attempts: Vec::new(),
+            repairs: Vec::new(),
+            role,
+            output: None,
+            since: None,
+        }
+    }
+}
+
 impl Run {
-    /// A new run: nothing claimed, every step blocked.
-    pub fn new(now: Timestamp, id: RunId, tenant: TenantId, workflow: Workflow, source: Source) -> Run {
-        let steps = workflow
-            .steps
-            .iter()
-            .map(|spec| Step {
-                name: spec.name.clone(),
-                state: StepState::Blocked,
-                attempts: Vec::new(),
-                repairs: Vec::new(),
-            })
-            .collect();
+    /// A new run: nothing claimed, every step blocked, no inputs.
+    pub fn new(now: Timestamp, id: RunId, tenant: TenantId, workflow: Workflow, source: Option<Source>) -> Run {
+        let steps = workflow.steps.iter().map(|spec| Step::new(spec.name.clone(), Role::Step)).collect();
         Run {
             id,
             tenant,
             workflow,
             source,
+            inputs: Value::Object(serde_json::Map::new()),
+            parent: None,
+            retry_of: None,
+            trigger: None,
             state: RunState::Pending,
             created_at: now,
             started_at: None,
@@ -339,7 +543,35 @@ impl Run {
             steps,
             patches: Vec::new(),
             published: None,
+            outputs: None,
+            signals: Vec::new(),
+            waited_ms: 0,
+            idle_since: None,
         }
+    }
+
+    /// What the workflow says about a step: its spec and its own action. An item of a foreach has the foreach's spec
+    /// and the inner action, an undoing step the undone step's spec and what undoes it.
+    pub fn part(&self, step: &Step) -> Option<(&StepSpec, &Action)> {
+        match &step.role {
+            Role::Step => self.workflow.step(&step.name).map(|spec| (spec, &spec.action)),
+            Role::Item { of, .. } => {
+                let spec = self.workflow.step(of)?;
+                match &spec.action {
+                    Action::Foreach(each) => Some((spec, &*each.action)),
+                    _ => None,
+                }
+            }
+            Role::Undo { of } => {
+                let spec = self.workflow.step(of)?;
+                spec.compensate.as_ref().map(|action| (spec, action))
+            }
+        }
+    }
+
+    /// How many runs are above this one.
+    pub fn depth(&self) -> u32 {
+        self.parent.as_ref().map_or(0, |parent| parent.depth)
     }
 
     /// The step of that name.
@@ -374,8 +606,33 @@ impl Run {
     /// What it has used at `now`.
     pub fn spend_at(&self, now: Timestamp) -> Spend {
         let end = self.finished_at.unwrap_or(now);
-        let time_ms = self.started_at.map_or(0, |start| millis(end.since(start)));
+        let waits = self.idle_since.map_or(0, |since| millis(end.since(since)));
+        let waited_ms = self.waited_ms.saturating_add(waits);
+        let time_ms = self.started_at.map_or(0, |start| millis(end.since(start)).saturating_sub(waited_ms));
         Spend { time_ms, ..self.spend }
+    }
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Approval { approvers, until, .. } => {
+                f.write_str("waiting for approval")?;
+                if !approvers.is_empty() {
+                    let names: Vec<&str> = approvers.iter().map(String::as_str).collect();
+                    write!(f, " by {}", names.join(" or "))?;
+                }
+                until.map_or(Ok(()), |until| write!(f, ", at the latest until {until}"))
+            }
+            Self::Time { until } => write!(f, "waiting until {until}"),
+            Self::Signal { name, until } => {
+                write!(f, "waiting for signal {name}")?;
+                until.map_or(Ok(()), |until| write!(f, ", at the latest until {until}"))
+            }
+            Self::Child { run, .. } => write!(f, "waiting for {run}"),
+            Self::Repair { target } => write!(f, "waiting for the repair of {target}"),
+            Self::Items => f.write_str("waiting for its items"),
+        }
     }
 }
 

@@ -21,8 +21,8 @@ pub(crate) async fn execute(context: &Context<'_>) -> Result<AttemptOutcome, Tas
 }
 
 async fn run(context: &Context<'_>) -> Result<AttemptOutcome, TaskError> {
-    let spec = context.spec()?;
-    let group = context.run.workflow.group_of(&spec.name);
+    let step = context.commanded()?;
+    let group = context.run.workflow.group_of(&step.spec.name);
     let mut place = context.engine.workspaces().lock(context.run.id, group, context.run.tree()).await;
     let workspace = match &mut *place {
         Some(workspace) => workspace,
@@ -32,13 +32,13 @@ async fn run(context: &Context<'_>) -> Result<AttemptOutcome, TaskError> {
         }
     };
     let mut notes = workspace.worktree.notes().to_vec();
-    if let Some((need, checked)) = workspace::prepare(context, spec, &workspace.worktree, &mut workspace.done).await? {
+    if let Some((need, checked)) = workspace::prepare(context, step, &workspace.worktree, &mut workspace.done).await? {
         notes.push(format!("{need}, which it needs, failed when it was run again"));
         return Ok(describe(checked, notes));
     }
-    let checked = context.check(spec, &workspace.worktree).await?;
+    let checked = context.check(step, &workspace.worktree).await?;
     if checked.failure.is_none() {
-        workspace.done.insert(spec.name.clone());
+        workspace.done.insert(step.name.to_owned());
     }
     Ok(describe(checked, notes))
 }
@@ -48,42 +48,31 @@ fn describe(checked: Checked, mut notes: Vec<String>) -> AttemptOutcome {
     notes.extend(outcome.notes);
     AttemptOutcome {
         exit: outcome.exit,
-        duration_ms: millis(outcome.duration),
         cpu_ms: millis(outcome.cpu),
         rss_bytes_max: outcome.max_rss_bytes,
         log_lines: outcome.log.lines,
         log_bytes: outcome.log.bytes,
         sandbox: outcome.sandbox.to_string(),
         tests,
-        failure,
         notes,
+        ..AttemptOutcome::plain(millis(outcome.duration), failure)
     }
 }
 
 /// The outcome of a command that never ran, with the whole chain of causes in its summary.
 pub(crate) fn could_not_start(error: &TaskError) -> AttemptOutcome {
     let summary = chain(error);
-    AttemptOutcome {
+    let failure = Failure {
+        kind: FailureKind::ConfigCi,
+        signal: Signal::ExitCause,
         exit: ExitCause::NotStarted,
-        duration_ms: 0,
-        cpu_ms: 0,
-        rss_bytes_max: 0,
-        log_lines: 0,
-        log_bytes: 0,
-        sandbox: "none".into(),
+        fingerprint: mb_repair::fingerprint("", "meta-builder", "not_started", &summary),
+        summary,
+        tool: None,
+        diagnostics: Vec::new(),
+        evidence: Vec::new(),
+        hints: BTreeSet::new(),
         tests: None,
-        failure: Some(Failure {
-            kind: FailureKind::ConfigCi,
-            signal: Signal::ExitCause,
-            exit: ExitCause::NotStarted,
-            fingerprint: mb_repair::fingerprint("", "meta-builder", "not_started", &summary),
-            summary,
-            tool: None,
-            diagnostics: Vec::new(),
-            evidence: Vec::new(),
-            hints: BTreeSet::new(),
-            tests: None,
-        }),
-        notes: Vec::new(),
-    }
+    };
+    AttemptOutcome::plain(0, Some(failure))
 }

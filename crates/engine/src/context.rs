@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use mb_core::error::chain;
 use mb_core::failure::{Failure, TestCounts};
-use mb_core::run::Run;
+use mb_core::run::{Run, Step};
 use mb_core::task::{Fence, Work};
 use mb_core::time::Timestamp;
-use mb_core::workflow::StepSpec;
+use mb_core::workflow::{Action, Shell, StepSpec};
 use mb_repair::Command;
 use mb_runner::{BadPattern, Job, LogSink, Outcome, Patch, Project, ProjectError, Redactor, Snapshot, Worktree};
 use mb_store::{Store, StoreError};
@@ -28,6 +28,8 @@ pub(crate) enum TaskError {
     Store(#[from] StoreError),
     #[error("the stored run cannot be read: {0}")]
     Corrupt(String),
+    #[error("no empty folder can be made")]
+    Blank(#[source] std::io::Error),
     #[error("the log cannot be written")]
     Log(#[source] std::io::Error),
 }
@@ -37,6 +39,24 @@ impl TaskError {
     /// fail the same way again, so it is reported and the run goes on.
     pub(crate) fn is_transient(&self) -> bool {
         matches!(self, TaskError::Store(error) if error.is_transient())
+    }
+}
+
+/// A step that runs a command: one of the workflow's, an item of a foreach, or what undoes a step.
+#[derive(Clone, Copy)]
+pub(crate) struct Commanded<'a> {
+    /// The step's name in the run.
+    pub(crate) name: &'a str,
+    /// The workflow's step that it is or belongs to.
+    pub(crate) spec: &'a StepSpec,
+    /// The command.
+    pub(crate) shell: &'a Shell,
+}
+
+impl<'a> Commanded<'a> {
+    /// A step of the workflow, if it runs a command.
+    pub(crate) fn of(spec: &'a StepSpec) -> Option<Commanded<'a>> {
+        spec.as_shell().map(|shell| Commanded { name: &spec.name, spec, shell })
     }
 }
 
@@ -71,14 +91,20 @@ impl<'a> Context<'a> {
         output: Output,
     ) -> Result<Context<'a>, TaskError> {
         let corrupt = |error: &dyn std::error::Error| TaskError::Corrupt(chain(error));
-        let snapshot = serde_json::from_value(run.source.snapshot.clone()).map_err(|e| corrupt(&e))?;
         let project = match engine.workspaces().project(run.id) {
             Some(project) => project,
             None => {
-                let project = Project::open(Path::new(&run.source.root)).await?;
+                let project = match &run.source {
+                    Some(source) => Project::open(Path::new(&source.root)).await?,
+                    None => Project::open(&engine.data().blank().map_err(TaskError::Blank)?).await?,
+                };
                 engine.workspaces().remember(run.id, project.clone());
                 project
             }
+        };
+        let snapshot = match &run.source {
+            Some(source) => serde_json::from_value(source.snapshot.clone()).map_err(|e| corrupt(&e))?,
+            None => project.snapshot(&engine.data().snapshots(), &run.workflow.caches()).await?,
         };
         let redactor = redactor(run).map_err(|e| corrupt(&e))?;
         let log = engine.log_path(run.id, work);
@@ -101,10 +127,22 @@ impl<'a> Context<'a> {
         &self.snapshot
     }
 
-    /// The step this task is about.
-    pub(crate) fn spec(&self) -> Result<&'a StepSpec, TaskError> {
+    /// The step this task is about: itself, what the workflow says about it, and its own action.
+    pub(crate) fn part(&self) -> Result<(&'a Step, &'a StepSpec, &'a Action), TaskError> {
         let name = self.work.step().unwrap_or_default();
-        self.run.workflow.step(name).ok_or_else(|| TaskError::Corrupt(format!("the workflow has no step {name:?}")))
+        let missing = || TaskError::Corrupt(format!("the workflow has no step {name:?}"));
+        let step = self.run.step(name).ok_or_else(missing)?;
+        let (spec, action) = self.run.part(step).ok_or_else(missing)?;
+        Ok((step, spec, action))
+    }
+
+    /// The same, when it runs a command.
+    pub(crate) fn commanded(&self) -> Result<Commanded<'a>, TaskError> {
+        let (step, spec, action) = self.part()?;
+        match action {
+            Action::Shell(shell) => Ok(Commanded { name: &step.name, spec, shell }),
+            other => Err(TaskError::Corrupt(format!("{} is no command but {}", step.name, other.kind()))),
+        }
     }
 
     /// The task's log, for the next command.
@@ -119,6 +157,11 @@ impl<'a> Context<'a> {
         Ok(())
     }
 
+    /// Where the project is; empty without one.
+    fn root(&self) -> &'a str {
+        self.run.source.as_ref().map_or("", |source| &source.root)
+    }
+
     /// Fresh files with these patches; `part` tells several of one grant apart.
     pub(crate) async fn worktree(&self, part: u32, patches: &[Patch]) -> Result<Lent, TaskError> {
         let at = self.engine.data().worktree(self.run.id, self.work, self.fence, part);
@@ -129,9 +172,9 @@ impl<'a> Context<'a> {
 
     /// The step's worktree with what has been installed and built in it, if copy-on-write mounts can lend that to
     /// others and nobody is at work there.
-    pub(crate) fn idle_workspace(&self, spec: &StepSpec) -> Option<OwnedMutexGuard<Option<Workspace>>> {
+    pub(crate) fn idle_workspace(&self, step: Commanded<'_>) -> Option<OwnedMutexGuard<Option<Workspace>>> {
         let lends = self.engine.sandbox().report().overlays;
-        let group = self.run.workflow.group_of(&spec.name);
+        let group = self.run.workflow.group_of(&step.spec.name);
         lends.then(|| self.engine.workspaces().idle(self.run.id, group, self.run.tree())).flatten()
     }
 
@@ -143,12 +186,12 @@ impl<'a> Context<'a> {
     /// Runs a command with a step's environment and limits in a worktree.
     pub(crate) async fn command(
         &self,
-        spec: &StepSpec,
+        step: Commanded<'_>,
         command: &Command,
         worktree: &Worktree,
     ) -> Result<Outcome, TaskError> {
-        let mut env = spec.env.clone();
-        for name in &spec.env_pass {
+        let mut env = step.shell.env.clone();
+        for name in &step.shell.env_pass {
             if let Ok(value) = std::env::var(name) {
                 env.entry(name.clone()).or_insert(value);
             }
@@ -160,7 +203,7 @@ impl<'a> Context<'a> {
             dir: &command.dir,
             env,
             network: command.network,
-            limits: spec.limits,
+            limits: step.shell.limits,
             writable: Vec::new(),
             sandbox: self.engine.sandbox(),
             log: self.log()?,
@@ -171,38 +214,41 @@ impl<'a> Context<'a> {
     }
 
     /// Runs a step's own command and says what failed, if it failed.
-    pub(crate) async fn check(&self, spec: &StepSpec, worktree: &Worktree) -> Result<Checked, TaskError> {
-        let command = Command { argv: spec.command.argv(), dir: spec.dir.clone(), network: spec.network };
+    pub(crate) async fn check(&self, step: Commanded<'_>, worktree: &Worktree) -> Result<Checked, TaskError> {
+        let Shell { command, dir, network, .. } = step.shell;
+        let command = Command { argv: command.argv(), dir: dir.clone(), network: *network };
         let from_line = self.lines().await + 1;
         let began = self.engine.env().now();
-        let outcome = self.command(spec, &command, worktree).await?;
+        let outcome = self.command(step, &command, worktree).await?;
         let text = self.text(from_line).await;
         if outcome.exit.success() {
             let tests = mb_repair::test_counts(&text);
             return Ok(Checked { outcome, failure: None, tests });
         }
-        let failure = self.classify(spec, &outcome, text, worktree, began).await?;
+        let failure = self.classify(step, &outcome, text, worktree, began).await?;
         Ok(Checked { tests: failure.tests, failure: Some(failure), outcome })
     }
 
     async fn classify(
         &self,
-        spec: &StepSpec,
+        step: Commanded<'_>,
         outcome: &Outcome,
         text: String,
         worktree: &Worktree,
         began: Timestamp,
     ) -> Result<Failure, TaskError> {
         let stdout = String::from_utf8_lossy(&outcome.stdout.bytes).into_owned();
-        let roots = [self.run.source.root.clone(), worktree.path().to_string_lossy().into_owned()];
+        let roots = [self.root().to_owned(), worktree.path().to_string_lossy().into_owned()];
         let root = worktree.path().to_owned();
-        let (spec, exit, detail) = (spec.clone(), outcome.exit, outcome.detail.clone());
+        let (name, shell) = (step.name.to_owned(), step.shell.clone());
+        let (exit, detail) = (outcome.exit, outcome.detail.clone());
         // Reading up to 8 MiB of log is work for a thread of its own.
         let classified = tokio::task::spawn_blocking(move || {
-            let roots: Vec<&str> = roots.iter().map(String::as_str).collect();
+            let roots: Vec<&str> = roots.iter().map(String::as_str).filter(|root| !root.is_empty()).collect();
             let files = reports::collect(&root, began);
             mb_repair::classify(&mb_repair::Observed {
-                step: &spec,
+                name: &name,
+                step: &shell,
                 exit,
                 stdout: &stdout,
                 log: &text,
@@ -240,7 +286,7 @@ impl<'a> Context<'a> {
 
 /// What is taken out of a run's logs: secrets of the host's environment and those its steps set themselves.
 fn redactor(run: &Run) -> Result<Redactor, BadPattern> {
-    let set = run.workflow.steps.iter().flat_map(|step| step.env.clone());
+    let set = run.workflow.steps.iter().filter_map(StepSpec::as_shell).flat_map(|shell| shell.env.clone());
     Redactor::from_host_env(set, &run.workflow.redact)
 }
 

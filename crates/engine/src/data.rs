@@ -86,6 +86,16 @@ impl DataDir {
         self.root.join("snapshots")
     }
 
+    /// The empty folder that runs without a project begin from, made where it is missing.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn blank(&self) -> io::Result<PathBuf> {
+        let blank = self.root.join("blank");
+        std::fs::create_dir_all(&blank)?;
+        Ok(blank)
+    }
+
     /// All worktrees.
     pub fn worktrees(&self) -> PathBuf {
         self.root.join("worktrees")

@@ -38,7 +38,7 @@ pub use mb_project::{Flag, Layers};
 pub use mb_runner::{Sandbox, SandboxLevel};
 pub use metrics::Metrics;
 pub use reaper::Reaper;
-pub use start::{Frozen, StartError, StartRun};
+pub use start::{Frozen, StartError, StartRun, StartWorkflow};
 pub use worker::{Output, OutputLine, Worker, WorkerOptions};
 
 /// Locks, whatever became of the one before: a panic is counted at its edge, and what our locks guard is whole after

@@ -19,13 +19,13 @@ use mb_core::run::Step;
 use mb_core::strategy::Strategy;
 use mb_core::task::Work;
 use mb_core::time::millis;
-use mb_core::workflow::{StageKind, StepSpec};
+use mb_core::workflow::StageKind;
 use mb_repair::{Command, DirFiles, Edit, Proposal};
 use mb_runner::{Patch, PatchLimits, Worktree};
 use mb_store::StoredPatch;
 use tokio::sync::OwnedMutexGuard;
 
-use crate::context::{Checked, Context, TaskError, load};
+use crate::context::{Checked, Commanded, Context, TaskError, load};
 use crate::workspace::{self, Workspace};
 
 /// Candidates one repair looks at.
@@ -67,7 +67,7 @@ pub(crate) fn broken(why: String) -> RepairOutcome {
 /// The bench a repair works at: what it starts from and what it has so far.
 struct Bench<'a> {
     context: &'a Context<'a>,
-    spec: &'a StepSpec,
+    step: Commanded<'a>,
     strategy: Strategy,
     /// What the step fails with now; shrinks when something improves it.
     failure: Failure,
@@ -103,8 +103,8 @@ enum Tried {
 impl<'a> Bench<'a> {
     async fn open(context: &'a Context<'a>) -> Result<Bench<'a>, TaskError> {
         let corrupt = |what: &str| TaskError::Corrupt(format!("{what} of {} is missing", context.work));
-        let spec = context.spec()?;
-        let step = context.run.step(&spec.name).ok_or_else(|| corrupt("the step"))?;
+        let own = context.commanded()?;
+        let step = context.run.step(own.name).ok_or_else(|| corrupt("the step"))?;
         let Work::Repair { number, .. } = context.work else { return Err(corrupt("the repair")) };
         let repair = step.repairs.iter().find(|r| r.number == *number).ok_or_else(|| corrupt("the repair"))?;
         let failure = step.failure().ok_or_else(|| corrupt("the failure"))?.clone();
@@ -115,7 +115,7 @@ impl<'a> Bench<'a> {
         base.extend(load(context.engine.store(), &held).await?);
         Ok(Bench {
             context,
-            spec,
+            step: own,
             strategy: repair.strategy.clone(),
             failure,
             base,
@@ -125,7 +125,7 @@ impl<'a> Bench<'a> {
             verified: Vec::new(),
             candidates: 0,
             parts: 0,
-            warm: context.idle_workspace(spec),
+            warm: context.idle_workspace(own),
         })
     }
 
@@ -171,10 +171,11 @@ impl<'a> Bench<'a> {
     /// The candidate once more with the fixers of the earlier step it broke: an edit that is right but not formatted
     /// the project's way is no reason to give up. None for the failed step itself, and when that was tried.
     fn tidied(&self, proposal: Proposal, broken: &str) -> Option<Proposal> {
-        let spec = self.context.run.workflow.step(broken).filter(|spec| spec.name != self.spec.name)?;
-        let style = matches!(spec.stage, StageKind::Format | StageKind::Lint);
-        let fixer = spec.fixers.first().filter(|_| style)?;
-        let command = Command { argv: fixer.command.argv(), dir: spec.dir.clone(), network: fixer.network };
+        let spec = self.context.run.workflow.step(broken).filter(|spec| spec.name != self.step.name)?;
+        let shell = spec.as_shell()?;
+        let style = matches!(shell.stage, StageKind::Format | StageKind::Lint);
+        let fixer = shell.fixers.first().filter(|_| style)?;
+        let command = Command { argv: fixer.command.argv(), dir: shell.dir.clone(), network: fixer.network };
         if proposal.commands.contains(&command) {
             return None;
         }
@@ -185,18 +186,19 @@ impl<'a> Bench<'a> {
     /// What the strategy has to offer, most promising first.
     async fn propose(&mut self) -> Result<Vec<Proposal>, TaskError> {
         if let Strategy::Fixer { fixer } = &self.strategy {
-            let Some(fixer) = self.spec.fixers.iter().find(|f| f.name == *fixer) else { return Ok(Vec::new()) };
-            let command = Command { argv: fixer.command.argv(), dir: self.spec.dir.clone(), network: fixer.network };
+            let Some(fixer) = self.step.shell.fixers.iter().find(|f| f.name == *fixer) else { return Ok(Vec::new()) };
+            let command =
+                Command { argv: fixer.command.argv(), dir: self.step.shell.dir.clone(), network: fixer.network };
             return Ok(vec![Proposal { title: fixer.name.clone(), edits: Vec::new(), commands: vec![command] }]);
         }
         let worktree = self.fresh().await?;
         let files = DirFiles::new(worktree.path());
         if self.strategy != Strategy::RustcSuggestions {
-            return Ok(mb_repair::propose(&self.strategy, &self.failure, self.spec, &files));
+            return Ok(mb_repair::propose(&self.strategy, &self.failure, self.step.shell, &files));
         }
         // The step's command asked for text; the suggestions are only in the compiler's JSON.
-        let command = mb_repair::suggestions_command(&self.failure, self.spec);
-        let outcome = self.context.command(self.spec, &command, &worktree).await?;
+        let command = mb_repair::suggestions_command(&self.failure, self.step.shell);
+        let outcome = self.context.command(self.step, &command, &worktree).await?;
         Ok(mb_repair::rustc_suggestions(&String::from_utf8_lossy(&outcome.stdout.bytes), &files))
     }
 
@@ -216,7 +218,7 @@ impl<'a> Bench<'a> {
         if !proposal.commands.is_empty() {
             // A fixer may be one of the things the needed steps install.
             if let Some((need, checked)) =
-                workspace::prepare(self.context, self.spec, &worktree, &mut BTreeSet::new()).await?
+                workspace::prepare(self.context, self.step, &worktree, &mut BTreeSet::new()).await?
             {
                 return Ok(Tried::Rejected {
                     why: format!("{need}, which the step needs, fails: {}", summary(&checked)),
@@ -226,7 +228,7 @@ impl<'a> Bench<'a> {
             worktree.settle().await?;
         }
         if let Err(why) = self.make(proposal, &worktree).await? {
-            return Ok(Tried::Rejected { step: self.spec.name.clone(), why });
+            return Ok(Tried::Rejected { step: self.step.name.to_owned(), why });
         }
         let limits =
             PatchLimits { bytes_max: self.context.run.workflow.repair.patch_bytes_max, ..PatchLimits::default() };
@@ -256,7 +258,7 @@ impl<'a> Bench<'a> {
         }
         let locks = self.absent_locks(worktree);
         for command in &proposal.commands {
-            let outcome = self.context.command(self.spec, command, worktree).await?;
+            let outcome = self.context.command(self.step, command, worktree).await?;
             // Many fixers exit with an error when they found something they could not fix, so only a command
             // that did not run, or was stopped, is a failure of the strategy.
             if !matches!(outcome.exit, ExitCause::Code { .. }) || outcome.exit.shell_code() == 127 {
@@ -278,38 +280,38 @@ impl<'a> Bench<'a> {
         if self.failure.kind == FailureKind::Dependency {
             return Vec::new();
         }
-        let folders = BTreeSet::from([worktree.path().to_owned(), worktree.path().join(&self.spec.dir)]);
+        let folders = BTreeSet::from([worktree.path().to_owned(), worktree.path().join(&self.step.shell.dir)]);
         let locks = folders.iter().flat_map(|folder| mb_repair::LOCK_FILES.iter().map(|name| folder.join(name)));
         locks.filter(|lock| lock.symlink_metadata().is_err()).collect()
     }
 
     /// The steps the failed one needs, then itself, then every other step that had succeeded. All in these files.
     async fn verify(&mut self, proposal: &Proposal, worktree: &Worktree, patch: Patch) -> Result<Tried, TaskError> {
-        let (context, own) = (self.context, self.spec);
+        let (context, own) = (self.context, self.step);
         let workflow = &context.run.workflow;
-        let needs = workflow.needs_of(own);
+        let needs = workflow.needs_of(own.spec);
         let needed = |name: &str| needs.iter().any(|need| need.name == name);
-        let succeeded =
-            |spec: &&StepSpec| context.run.step(&spec.name).is_some_and(Step::succeeded) && spec.name != own.name;
-        let earlier: Vec<&StepSpec> = workflow.steps.iter().filter(succeeded).collect();
+        let succeeded = |step: &Commanded<'_>| context.run.step(step.name).is_some_and(Step::succeeded);
+        let others = workflow.steps.iter().filter_map(Commanded::of).filter(|step| step.name != own.name);
+        let earlier: Vec<Commanded<'_>> = others.filter(succeeded).collect();
         let order = earlier
             .iter()
-            .filter(|spec| needed(&spec.name))
+            .filter(|step| needed(step.name))
             .chain([&own])
-            .chain(earlier.iter().filter(|spec| !needed(&spec.name)));
+            .chain(earlier.iter().filter(|step| !needed(step.name)));
         let mut verified = Vec::new();
-        for spec in order {
-            self.context.note(&format!("verify {}", spec.name))?;
-            let checked = self.context.check(spec, worktree).await?;
-            verified.push(verification(&spec.name, &checked.outcome));
-            if spec.name == self.spec.name {
+        for step in order {
+            self.context.note(&format!("verify {}", step.name))?;
+            let checked = self.context.check(*step, worktree).await?;
+            verified.push(verification(step.name, &checked.outcome));
+            if step.name == self.step.name {
                 if let Some(tried) = self.judge(proposal, &patch, &verified, checked) {
                     return Ok(tried);
                 }
             } else if checked.failure.is_some() {
-                let why = format!("{} succeeded before and fails with it: {}", spec.name, summary(&checked));
+                let why = format!("{} succeeded before and fails with it: {}", step.name, summary(&checked));
                 self.show(proposal, patch, verified);
-                return Ok(Tried::Rejected { step: spec.name.clone(), why });
+                return Ok(Tried::Rejected { step: step.name.to_owned(), why });
             }
         }
         self.keep(proposal, patch, verified);
@@ -335,7 +337,7 @@ impl<'a> Bench<'a> {
             return Some(Tried::Improved);
         }
         self.show(proposal, patch.clone(), verified.to_vec());
-        Some(Tried::Rejected { step: self.spec.name.clone(), why: failure.summary })
+        Some(Tried::Rejected { step: self.step.name.to_owned(), why: failure.summary })
     }
 
     /// Takes the candidate into what is held.

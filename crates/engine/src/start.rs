@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use mb_core::id::TenantId;
-use mb_core::run::{Run, Source};
-use mb_core::workflow::Workflow;
+use mb_core::run::{Parent, Run, Source, Trigger};
+use mb_core::workflow::{BadInputs, BadWorkflow, DEPTH_MAX, Workflow};
 use mb_project::{ConfigErrors, Layers, Loaded};
 use mb_runner::{Project, ProjectError};
 use mb_store::{Created, NewRun, StoreError};
@@ -35,6 +35,27 @@ pub struct StartRun {
     pub repair: bool,
 }
 
+/// A wish for a run of a workflow that belongs to no project. Its commands begin in an empty private folder.
+#[derive(Debug, Clone)]
+pub struct StartWorkflow {
+    /// Whose.
+    pub tenant: TenantId,
+    /// What to run; it is checked again.
+    pub workflow: Workflow,
+    /// What it gets: an object of names and values, or null for none.
+    pub inputs: serde_json::Value,
+    /// Who asks.
+    pub actor: String,
+    /// The same key again is the same run.
+    pub idempotency_key: Option<String>,
+    /// Only a worker with this label may run it. A child of a run without one has its parent's.
+    pub affinity: Option<String>,
+    /// What asks, if not a person.
+    pub trigger: Option<Trigger>,
+    /// The step that asks, if one does.
+    pub parent: Option<Parent>,
+}
+
 /// Why a run was not taken in.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -52,6 +73,21 @@ pub enum StartError {
     /// The project cannot be read or frozen.
     #[error("the project cannot be read")]
     Project(#[source] ProjectError),
+    /// The workflow is not valid.
+    #[error("the workflow is not valid")]
+    Workflow(#[source] BadWorkflow),
+    /// Its inputs do not fit.
+    #[error("the inputs do not fit workflow {workflow}")]
+    Inputs {
+        /// The workflow.
+        workflow: String,
+        /// What does not fit.
+        #[source]
+        source: BadInputs,
+    },
+    /// Too many runs above it.
+    #[error("runs are nested at most {DEPTH_MAX} deep")]
+    Depth,
     /// The store did not take it.
     #[error("the run could not be stored")]
     Store(#[source] StoreError),
@@ -100,6 +136,36 @@ impl Engine {
         self.accept(ask, frozen).await
     }
 
+    /// Takes a run of a workflow in. When this returns, the run is durable; a key that is known gives the run it has.
+    ///
+    /// # Errors
+    /// [`StartError::Workflow`], [`StartError::Inputs`], [`StartError::Depth`], [`StartError::Store`]; nothing was
+    /// stored then.
+    pub async fn start_workflow(&self, ask: StartWorkflow) -> Result<Run, StartError> {
+        let workflow = ask.workflow.validate().map_err(StartError::Workflow)?;
+        let bad = |source| StartError::Inputs { workflow: workflow.name.clone(), source };
+        let inputs = workflow.bind(ask.inputs).map_err(bad)?;
+        if ask.parent.as_ref().is_some_and(|parent| parent.depth > DEPTH_MAX) {
+            return Err(StartError::Depth);
+        }
+        let now = self.env().now();
+        let mut run = Run::new(now, self.env().run_id(), ask.tenant, workflow, None);
+        run.inputs = inputs;
+        run.parent = ask.parent;
+        run.trigger = ask.trigger;
+        let new = NewRun { run, idempotency_key: ask.idempotency_key, affinity: ask.affinity, actor: ask.actor };
+        self.create(ask.tenant, new).await
+    }
+
+    /// Stores a run, and gives it as it is stored.
+    pub(crate) async fn create(&self, tenant: TenantId, new: NewRun) -> Result<Run, StartError> {
+        let now = self.env().now();
+        let created = self.store().create_run(now, new).await.map_err(StartError::Store)?;
+        let run = self.store().run(tenant, created.id).await.map_err(StartError::Store)?;
+        let gone = || StoreError::Invalid { what: format!("run {} is gone", created.id), source: None };
+        run.ok_or_else(|| StartError::Store(gone()))
+    }
+
     /// Takes a run in whose project is frozen already.
     ///
     /// # Errors
@@ -107,7 +173,7 @@ impl Engine {
     pub async fn accept(&self, ask: StartRun, frozen: Frozen) -> Result<Created, StartError> {
         let Frozen { workflow, source, project } = frozen;
         let now = self.env().now();
-        let run = Run::new(now, self.env().run_id(), ask.tenant, workflow, source);
+        let run = Run::new(now, self.env().run_id(), ask.tenant, workflow, Some(source));
         let id = run.id;
         // Before it is stored: from then on a worker may ask.
         self.workspaces().remember(id, project);

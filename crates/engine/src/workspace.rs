@@ -15,13 +15,13 @@ use std::time::Duration;
 
 use mb_core::error::chain;
 use mb_core::id::RunId;
-use mb_core::workflow::StepSpec;
+use mb_core::run::Step;
 use mb_runner::{Project, Worktree};
 use tokio::runtime::Handle;
 use tokio::sync::OwnedMutexGuard;
 use tokio_util::task::TaskTracker;
 
-use crate::context::{Checked, Context, TaskError};
+use crate::context::{Checked, Commanded, Context, TaskError};
 use crate::lock;
 
 /// Projects that are kept in mind at once.
@@ -141,20 +141,22 @@ impl Workspaces {
 /// Runs the needs of a step that have not run in this worktree. The first that fails is the answer.
 pub(crate) async fn prepare(
     context: &Context<'_>,
-    spec: &StepSpec,
+    step: Commanded<'_>,
     worktree: &Worktree,
     done: &mut BTreeSet<String>,
 ) -> Result<Option<(String, Checked)>, TaskError> {
-    for need in context.run.workflow.needs_of(spec) {
-        if done.contains(&need.name) {
+    for need in context.run.workflow.needs_of(step.spec) {
+        // What is no command leaves nothing in files, and what was omitted must stay so.
+        let Some(need) = Commanded::of(need).filter(|need| !done.contains(need.name)) else { continue };
+        if !context.run.step(need.name).is_some_and(Step::succeeded) {
             continue;
         }
-        context.note(&format!("{} needs {}, which has not run in these files yet", spec.name, need.name))?;
+        context.note(&format!("{} needs {}, which has not run in these files yet", step.name, need.name))?;
         let checked = context.check(need, worktree).await?;
         if checked.failure.is_some() {
-            return Ok(Some((need.name.clone(), checked)));
+            return Ok(Some((need.name.to_owned(), checked)));
         }
-        done.insert(need.name.clone());
+        done.insert(need.name.to_owned());
     }
     Ok(None)
 }

@@ -6,7 +6,8 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use mb_core::workflow::{CommandLine, Fixer, Network, StepSpec};
+use crate::step::CommandStep;
+use mb_core::workflow::{CommandLine, Fixer, Network};
 
 use crate::detect::Detection;
 
@@ -66,7 +67,7 @@ pub fn init_toml(detection: &Detection) -> String {
     text
 }
 
-fn write_step(text: &mut String, step: &StepSpec) {
+fn write_step(text: &mut String, step: &CommandStep) {
     let name = key(&step.name);
     let _ = writeln!(text, "[steps.{name}]\nstage = {}", quoted(step.stage.as_str()));
     let _ = writeln!(text, "run = {}", command(&step.command));

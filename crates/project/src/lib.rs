@@ -14,6 +14,7 @@ mod detect;
 mod explain;
 mod init;
 mod project;
+mod step;
 mod survey;
 mod values;
 
@@ -23,3 +24,4 @@ pub use detect::{Detection, Toolchain, Unit, detect};
 pub use explain::{Explained, Source};
 pub use init::init_toml;
 pub use project::{CONFIG_FILE, ConfigSource, Loaded, explain, for_command, for_command_with, load, load_with};
+pub use step::CommandStep;

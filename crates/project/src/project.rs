@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use crate::step::CommandStep;
 use mb_core::workflow::{BadWorkflow, CommandLine, FIXERS_MAX, Fixer, Network, StageKind, StepSpec, Workflow};
 
 use crate::command::{self, Guess};
@@ -128,7 +129,7 @@ struct Project {
 /// What the layers make together.
 struct Resolved {
     settings: Settings,
-    steps: Vec<StepSpec>,
+    steps: Vec<CommandStep>,
     places: BTreeMap<String, Place>,
     values: Vec<Explained>,
 }
@@ -208,7 +209,8 @@ fn finish(mut errors: Vec<ConfigError>) -> Result<(), ConfigErrors> {
 impl Resolved {
     fn into_loaded(self, project: &Project) -> Result<Loaded, ConfigErrors> {
         let Settings { name, budget, repair, redact, .. } = self.settings;
-        let workflow = Workflow { name, steps: self.steps, budget, repair, redact };
+        let steps = self.steps.into_iter().map(StepSpec::from).collect();
+        let workflow = Workflow { budget, repair, redact, ..Workflow::new(name, steps) };
         let workflow = workflow.validate().map_err(|problem| {
             let at = match &problem {
                 BadWorkflow::Cycle { steps } => steps.first().and_then(|step| self.places.get(step)).cloned(),
@@ -225,21 +227,21 @@ impl Resolved {
 }
 
 /// The step of a command run in `dir`.
-fn one_step(resolved: &Resolved, project: &Project, argv: &[String]) -> StepSpec {
+fn one_step(resolved: &Resolved, project: &Project, argv: &[String]) -> CommandStep {
     let dir = &project.dir;
     let command = match argv {
         [line] if line.trim().contains(char::is_whitespace) => CommandLine::Shell(line.clone()),
         _ => CommandLine::Argv(argv.to_vec()),
     };
-    let same = |step: &&StepSpec| step.dir == *dir && step.command.display() == command.display();
+    let same = |step: &&CommandStep| step.dir == *dir && step.command.display() == command.display();
     if let Some(step) = resolved.steps.iter().find(same) {
-        return StepSpec { needs: BTreeSet::new(), ..step.clone() };
+        return CommandStep { needs: BTreeSet::new(), ..step.clone() };
     }
     let Guess { name, stage, restores } = command::guess(&command);
     let network = if restores { Network::Full } else { resolved.settings.defaults.network.value };
     // A file's own steps know nothing of fixers it did not list, so what was detected helps in either case.
-    let around: Vec<&StepSpec> = resolved.steps.iter().chain(project.detection().steps()).collect();
-    StepSpec {
+    let around: Vec<&CommandStep> = resolved.steps.iter().chain(project.detection().steps()).collect();
+    CommandStep {
         name,
         stage,
         command,
@@ -256,8 +258,8 @@ fn one_step(resolved: &Resolved, project: &Project, argv: &[String]) -> StepSpec
 
 /// The fixers of every step whose folder holds `dir` or lies in it, those of the same stage first. A fixer for
 /// every kind of failure is taken only from the same stage: elsewhere it says nothing about this command.
-fn fixers_for(dir: &str, stage: StageKind, around: &[&StepSpec]) -> Vec<Fixer> {
-    let mut near: Vec<&StepSpec> = around.iter().copied().filter(|step| way(dir, &step.dir).is_some()).collect();
+fn fixers_for(dir: &str, stage: StageKind, around: &[&CommandStep]) -> Vec<Fixer> {
+    let mut near: Vec<&CommandStep> = around.iter().copied().filter(|step| way(dir, &step.dir).is_some()).collect();
     near.sort_by_key(|step| step.stage != stage);
     let mut fixers: Vec<Fixer> = Vec::new();
     for step in near {

@@ -7,18 +7,17 @@ use std::collections::BTreeSet;
 use std::io::BufRead;
 
 use mb_core::failure::ExitCause;
-use mb_core::workflow::{CommandLine, Limits, Network, StageKind, StepSpec};
+use mb_core::workflow::{CommandLine, Limits, Network, Shell, StageKind};
 use mb_repair::evidence::{Observed, classify};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let verbose = std::env::args().any(|word| word == "-v");
-    let step = StepSpec {
-        name: "ci".into(),
+    let step = Shell {
         stage: StageKind::Custom,
         command: CommandLine::Shell("./ci".into()),
         dir: String::new(),
-        needs: BTreeSet::new(),
         env: std::collections::BTreeMap::new(),
+        env_from: std::collections::BTreeMap::new(),
         env_pass: BTreeSet::new(),
         network: Network::None,
         limits: Limits::DEFAULT,
@@ -32,7 +31,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let exit = ExitCause::Code { code: 1 };
         let log = text("log");
         let started = std::time::Instant::now();
-        let failure = classify(&Observed { step: &step, exit, stdout: "", log, files: &[], detail: None, roots: &[] });
+        let failure = classify(&Observed {
+            name: "ci",
+            step: &step,
+            exit,
+            stdout: "",
+            log,
+            files: &[],
+            detail: None,
+            roots: &[],
+        });
         let [p, r, f] = score(text("failing_chunk"), failure.evidence.iter().map(|line| line.text.as_str()));
         if verbose {
             let took = started.elapsed().as_millis();

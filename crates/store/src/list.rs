@@ -212,9 +212,9 @@ fn summary(row: &Row) -> Result<RunSummary, StoreError> {
     })
 }
 
-/// The last part of the project's path.
+/// The last part of the project's path; empty for a workflow without a project.
 pub(crate) fn project(run: &Run) -> &str {
-    let root = run.source.root.trim_end_matches('/');
+    let root = run.source.as_ref().map_or("", |source| source.root.trim_end_matches('/'));
     root.rsplit('/').next().unwrap_or(root)
 }
 
@@ -256,7 +256,8 @@ pub(crate) fn columns(run: &Run, head: &Json) -> Result<Json, StoreError> {
 /// Lower case in Rust, because the databases disagree about what that means beyond ASCII.
 fn search(run: &Run, failure: Option<&Failure>) -> String {
     let id = run.id.to_string();
-    let (commit, summary) = (run.source.commit.as_deref(), failure.map(|failure| failure.summary.as_str()));
+    let commit = run.source.as_ref().and_then(|source| source.commit.as_deref());
+    let summary = failure.map(|failure| failure.summary.as_str());
     let parts = [&id, project(run), commit.unwrap_or_default(), summary.unwrap_or_default()];
     clean(&parts.join("\n")).to_lowercase()
 }

@@ -13,7 +13,7 @@ use mb_core::budget::Spend;
 use mb_core::event::EventKind;
 use mb_core::id::{RunId, TenantId};
 use mb_core::repair::{Repair, RepairState};
-use mb_core::run::{AppliedPatch, Published, Run, RunState, Step, StepState};
+use mb_core::run::{AppliedPatch, Parent, Published, Role, Run, RunState, Signal, Step, StepState, Trigger};
 use mb_core::task::Work;
 use mb_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -85,12 +85,46 @@ struct Head {
     cancel: Option<String>,
     patches: Vec<AppliedPatch>,
     published: Option<Published>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    outputs: Option<Json>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    signals: Vec<Signal>,
+    #[serde(default)]
+    waited_ms: u64,
+    #[serde(default)]
+    idle_since: Option<Timestamp>,
+}
+
+/// How a run came to be. It never changes.
+#[derive(Default, Serialize, Deserialize)]
+struct Origin {
+    #[serde(default)]
+    inputs: Json,
+    #[serde(default)]
+    parent: Option<Parent>,
+    #[serde(default)]
+    retry_of: Option<RunId>,
+    #[serde(default)]
+    trigger: Option<Trigger>,
+}
+
+/// A step as it is stored. What was stored before steps had a role and an output has neither.
+#[derive(Serialize, Deserialize)]
+struct StepDoc {
+    #[serde(flatten)]
+    state: StepState,
+    #[serde(default)]
+    part: Role,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    output: Option<Json>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    since: Option<Timestamp>,
 }
 
 #[derive(Deserialize)]
 struct StepRow {
     name: String,
-    state: StepState,
+    state: StepDoc,
 }
 
 #[derive(Deserialize)]
@@ -110,16 +144,39 @@ pub(crate) fn head(run: &Run) -> Result<Json, StoreError> {
         cancel: run.cancel.clone(),
         patches: run.patches.clone(),
         published: run.published.clone(),
+        outputs: run.outputs.clone(),
+        signals: run.signals.clone(),
+        waited_ms: run.waited_ms,
+        idle_since: run.idle_since,
+    })
+}
+
+/// The part that never changes, beside the source.
+pub(crate) fn origin(run: &Run) -> Result<Json, StoreError> {
+    encode(&Origin {
+        inputs: run.inputs.clone(),
+        parent: run.parent.clone(),
+        retry_of: run.retry_of,
+        trigger: run.trigger.clone(),
     })
 }
 
 /// A whole run from the row of `runs/load`.
 pub(crate) fn decode(row: &Row) -> Result<Run, StoreError> {
     let head: Head = row.json("head")?;
+    let Origin { inputs, parent, retry_of, trigger } = row.json("origin")?;
     let mut steps: Vec<Step> = row
         .json::<Vec<StepRow>>("steps")?
         .into_iter()
-        .map(|StepRow { name, state }| Step { name, state, attempts: Vec::new(), repairs: Vec::new() })
+        .map(|StepRow { name, state: StepDoc { state, part: role, output, since } }| Step {
+            name,
+            state,
+            attempts: Vec::new(),
+            repairs: Vec::new(),
+            role,
+            output,
+            since,
+        })
         .collect();
     let index: BTreeMap<String, usize> = steps.iter().enumerate().map(|(i, step)| (step.name.clone(), i)).collect();
     let place = |step: &str| {
@@ -136,6 +193,10 @@ pub(crate) fn decode(row: &Row) -> Result<Run, StoreError> {
         tenant: row.parse("tenant")?,
         workflow: row.json("workflow")?,
         source: row.json("source")?,
+        inputs,
+        parent,
+        retry_of,
+        trigger,
         state: head.state,
         created_at: head.created_at,
         started_at: head.started_at,
@@ -145,6 +206,10 @@ pub(crate) fn decode(row: &Row) -> Result<Run, StoreError> {
         steps,
         patches: head.patches,
         published: head.published,
+        outputs: head.outputs,
+        signals: head.signals,
+        waited_ms: head.waited_ms,
+        idle_since: head.idle_since,
     })
 }
 
@@ -223,10 +288,10 @@ impl Writes {
     }
 
     fn collect_step(&mut self, run: &Run, position: usize, step: &Step, old: Option<&Step>) -> Result<(), StoreError> {
-        if old.is_none_or(|old| old.state != step.state) {
+        if old.is_none_or(|old| old.state != step.state || old.output != step.output || old.since != step.since) {
             self.steps.push(json!({
                 "run": run.id, "tenant": run.tenant, "name": step.name, "position": position,
-                "state": step.word(), "doc": encode(&step.state)?,
+                "state": step.word(), "doc": encode(&step_doc(step))?,
             }));
         }
         let part = |number: u32, state: &str, doc: Json| {
@@ -247,6 +312,10 @@ impl Writes {
         }
         Ok(())
     }
+}
+
+fn step_doc(step: &Step) -> StepDoc {
+    StepDoc { state: step.state.clone(), part: step.role.clone(), output: step.output.clone(), since: step.since }
 }
 
 /// A task's name as the statements take it.

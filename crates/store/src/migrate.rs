@@ -37,6 +37,7 @@ macro_rules! migrations {
 
 migrations! {
     "0001_init",
+    "0003_workflows",
     "0004_schedules",
 }
 

@@ -139,6 +139,7 @@ async fn create(tx: &mut Session, now: Timestamp, new: &NewRun) -> Result<Create
         what: format!("run {} is not new", run.id),
         source: Some(illegal.into()),
     })?;
+    let affinity = affinity(tx, new).await?;
     let (tenant, digest) = (Value::id(run.tenant), run.workflow.digest());
     tx.execute(sql::RUNS_INSERT_WORKFLOW, &[Value::id(&digest), tenant, Value::json(&run.workflow)?]).await?;
     let values = [
@@ -147,17 +148,31 @@ async fn create(tx: &mut Session, now: Timestamp, new: &NewRun) -> Result<Create
         Value::id(digest),
         Value::text(&run.workflow.name),
         Value::text(list::project(run)),
-        Value::opt_text(run.source.commit.as_deref()),
+        Value::opt_text(run.source.as_ref().and_then(|source| source.commit.as_deref())),
         Value::text(&new.actor),
-        Value::text(new.affinity.as_deref().unwrap_or("")),
+        Value::text(&affinity),
         Value::time(run.created_at),
         Value::json(&run.source)?,
         Value::Json(machine::head(run)?),
         Value::Json(list::cells(run)?),
+        Value::Json(machine::origin(run)?),
     ];
     tx.execute(sql::RUNS_INSERT, &values).await?;
     machine::save(tx, [&turn]).await?;
     Ok(Created { id: run.id, existed: false })
+}
+
+/// Which process alone may run it: a child without a wish of its own stays with its parent's.
+async fn affinity(tx: &mut Session, new: &NewRun) -> Result<String, StoreError> {
+    match (&new.affinity, &new.run.parent) {
+        (Some(affinity), _) => Ok(affinity.clone()),
+        (None, None) => Ok(String::new()),
+        (None, Some(parent)) => {
+            let row = tx.row(sql::RUNS_AFFINITY, &[Value::id(parent.run), Value::id(new.run.tenant)]).await?;
+            let gone = || StoreError::invalid(format!("the tenant has no run {}", parent.run));
+            row.ok_or_else(gone)?.text("affinity")
+        }
+    }
 }
 
 /// Takes the key for this run, or finds the run that has it.

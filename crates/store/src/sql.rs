@@ -62,6 +62,7 @@ statements! {
     LOGINS_SWEEP = common "logins/sweep",
     PATCHES_GET = common "patches/get",
     PATCHES_PUT = common "patches/put",
+    RUNS_AFFINITY = common "runs/affinity",
     RUNS_BY_KEY = common "runs/by_key",
     RUNS_COUNTS = common "runs/counts",
     RUNS_INSERT = common "runs/insert",

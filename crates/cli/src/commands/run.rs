@@ -195,6 +195,9 @@ fn refused(error: StartError) -> Failure {
             Failure::new(Exit::Usage, errors).mend(mend)
         }
         error @ StartError::NoSuchStep { .. } => Failure::new(Exit::Usage, error),
+        error @ (StartError::Workflow(_) | StartError::Inputs { .. } | StartError::Depth) => {
+            Failure::new(Exit::Usage, error)
+        }
         error @ StartError::Project(_) => Failure::new(Exit::Usage, error),
         error @ StartError::Store(_) => Failure::new(Exit::Unreachable, error).mend("mb doctor"),
     }
@@ -315,7 +318,7 @@ async fn finish(global: &Global, engine: &Engine, run: &Run, apply: bool, term: 
     }
     if applied {
         apply_to_source(engine, run).await?;
-        anstream::eprintln!("  applied to {}", run.source.root);
+        anstream::eprintln!("  applied to {}", root_of(run)?.display());
     } else if outcome == RunOutcome::Repaired && !global.json {
         anstream::eprintln!(
             "  your files are untouched; bring the changes in with: {}",
@@ -336,15 +339,23 @@ pub(crate) async fn apply(global: &Global, named: Option<&str>) -> Result<Exit, 
         return Err(Failure::new(Exit::Conflict, error).mend(format!("mb run show {id}")));
     }
     apply_to_source(&engine, &run).await?;
-    anstream::eprintln!("applied {} to {}", mb_core::event::count(run.tree(), "change"), run.source.root);
+    anstream::eprintln!("applied {} to {}", mb_core::event::count(run.tree(), "change"), root_of(&run)?.display());
     Ok(Exit::Ok)
+}
+
+/// Where the run's project is.
+fn root_of(run: &Run) -> Result<PathBuf, Failure> {
+    let source = run.source.as_ref();
+    source
+        .map(|source| PathBuf::from(&source.root))
+        .ok_or_else(|| Failure::new(Exit::Conflict, anyhow!("{} is a run of a workflow without a project", run.id)))
 }
 
 async fn apply_to_source(engine: &Engine, run: &Run) -> Result<(), Failure> {
     let diffs = engine.store().patches(&run.changes()).await.context("the patches cannot be read")?;
     let patches: Result<Vec<Patch>, _> = diffs.into_iter().map(Patch::parse).collect();
     let patches = patches.context("the stored patch cannot be read")?;
-    let project = Project::open(&PathBuf::from(&run.source.root)).await.context("the project cannot be read")?;
+    let project = Project::open(&root_of(run)?).await.context("the project cannot be read")?;
     project.apply_to_source(&patches).await.map_err(|e| {
         let merge =
             run.published.as_ref().and_then(|p| p.branch.as_ref()).map(|(branch, _)| format!("git merge {branch}"));

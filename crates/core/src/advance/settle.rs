@@ -101,7 +101,7 @@ impl Turn {
 
     /// Asks the ladder about a failing step and does what it says, if the budget admits it.
     fn climb(&mut self, index: usize) {
-        match ladder::next(&self.run.steps[index], &self.run.workflow.steps[index], &self.run.workflow.repair) {
+        match self.next_for(index) {
             Next::Stop(reason) => self.fail(index, reason),
             Next::Rerun { wait } => {
                 if self.charge(index, "a re-run") {
@@ -113,6 +113,14 @@ impl Turn {
                     self.repair(index, strategy);
                 }
             }
+        }
+    }
+
+    fn next_for(&self, index: usize) -> Next {
+        let step = &self.run.steps[index];
+        match self.run.part(step) {
+            Some((_, crate::workflow::Action::Shell(shell))) => ladder::next(step, shell, &self.run.workflow.repair),
+            _ => Next::Stop(StopReason::Retries),
         }
     }
 
@@ -171,7 +179,7 @@ impl Turn {
 
     pub(super) fn fail(&mut self, index: usize, reason: StopReason) {
         let step = &mut self.run.steps[index];
-        step.state = StepState::Done { outcome: StepOutcome::Failed { reason } };
+        step.state = StepState::Done { outcome: StepOutcome::Failed { reason, why: String::new() } };
         self.events.push(EventKind::StepFailed { step: step.name.clone(), reason });
     }
 
@@ -213,7 +221,7 @@ impl Turn {
 }
 
 fn stopped_by_budget(step: &Step) -> bool {
-    matches!(step.state, StepState::Done { outcome: StepOutcome::Failed { reason } } if reason.is_budget())
+    matches!(step.state, StepState::Done { outcome: StepOutcome::Failed { reason, .. } } if reason.is_budget())
 }
 
 /// What the next try of a step will take, by its last one: the price asked of the time budget beforehand.

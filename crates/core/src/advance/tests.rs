@@ -1,7 +1,7 @@
 //! The run machine as data: scripts of outcomes in, the timeline out; and random walks that check what must
 //! always hold.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
@@ -13,7 +13,7 @@ use crate::failure::{ExitCause, Failure, FailureKind, Fingerprint, Hint, Signal}
 use crate::id::{RunId, TenantId};
 use crate::repair::{PatchRef, Verdict};
 use crate::run::{RunOutcome, Source, Step, StepOutcome, StepState, StopReason};
-use crate::workflow::{CommandLine, Fixer, Limits, Network, RepairPolicy, StageKind, StepSpec, Workflow};
+use crate::workflow::{Action, CommandLine, Fixer, Network, Shell, StepSpec, Workflow};
 
 const WORKER: WorkerId = WorkerId::from_bytes([7; 16]);
 
@@ -24,26 +24,17 @@ fn spec(name: &str, needs: &[&str], fixers: &[&str]) -> StepSpec {
         kinds: BTreeSet::new(),
         network: Network::None,
     };
-    StepSpec {
-        name: name.into(),
-        stage: StageKind::Custom,
-        command: CommandLine::Shell("true".into()),
-        dir: String::new(),
-        needs: needs.iter().map(ToString::to_string).collect(),
-        env: BTreeMap::new(),
-        env_pass: BTreeSet::new(),
-        network: Network::None,
-        limits: Limits::DEFAULT,
-        fixers: fixers.iter().map(fixer).collect(),
-        caches: BTreeSet::new(),
-    }
+    let command = CommandLine::Shell("true".into());
+    let shell = Shell { fixers: fixers.iter().map(fixer).collect(), ..Shell::new(command) };
+    let needs = needs.iter().map(ToString::to_string).collect();
+    StepSpec { needs, ..StepSpec::new(name, Action::Shell(shell)) }
 }
 
 fn run_of(steps: Vec<StepSpec>, budget: Budget) -> Run {
-    let workflow = Workflow { name: "w".into(), steps, budget, repair: RepairPolicy::default(), redact: Vec::new() };
+    let workflow = Workflow { budget, ..Workflow::new("w", steps) };
     let source = Source { root: "/p".into(), snapshot: serde_json::Value::Null, commit: None };
     let workflow = workflow.validate().expect("the test workflow is valid");
-    Run::new(Timestamp::from_micros(0), RunId::from_bytes([0; 16]), TenantId::DEFAULT, workflow, source)
+    Run::new(Timestamp::from_micros(0), RunId::from_bytes([0; 16]), TenantId::DEFAULT, workflow, Some(source))
 }
 
 fn failure(kind: FailureKind) -> Failure {
@@ -62,18 +53,7 @@ fn failure(kind: FailureKind) -> Failure {
 }
 
 fn outcome(failure: Option<Failure>) -> AttemptOutcome {
-    AttemptOutcome {
-        exit: failure.as_ref().map_or(ExitCause::Code { code: 0 }, |f| f.exit),
-        duration_ms: 10,
-        cpu_ms: 1,
-        rss_bytes_max: 0,
-        log_lines: 0,
-        log_bytes: 0,
-        sandbox: "none".into(),
-        tests: None,
-        failure,
-        notes: Vec::new(),
-    }
+    AttemptOutcome { cpu_ms: 1, ..AttemptOutcome::plain(10, failure) }
 }
 
 fn repair_outcome(verdict: Verdict) -> RepairOutcome {
@@ -484,7 +464,9 @@ fn invariants(run: &Run) {
             + step.repairs.iter().filter(|r| r.outcome().is_none()).count();
         let lost = matches!(
             step.state,
-            StepState::Done { outcome: StepOutcome::Failed { reason: StopReason::WorkerLost } | StepOutcome::Canceled }
+            StepState::Done {
+                outcome: StepOutcome::Failed { reason: StopReason::WorkerLost, .. } | StepOutcome::Canceled
+            }
         );
         assert_eq!(
             live,

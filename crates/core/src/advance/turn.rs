@@ -87,9 +87,10 @@ impl Turn {
         last.state = AttemptState::Finished { since, at: self.now, outcome: Box::new(outcome) };
         if success {
             let how = match purpose {
-                Purpose::Check => Success::Clean,
+                Purpose::Check | Purpose::Timer => Success::Clean,
                 Purpose::Rerun => Success::Flaky,
                 Purpose::Recheck => Success::Rechecked,
+                Purpose::Retry => Success::Retried,
             };
             self.succeed(index, how);
         } else {
@@ -151,7 +152,7 @@ impl Turn {
                 self.run.steps[other].state,
                 StepState::Failing
                     | StepState::Done {
-                        outcome: StepOutcome::Failed { reason: StopReason::Exhausted | StopReason::NoStrategy }
+                        outcome: StepOutcome::Failed { reason: StopReason::Exhausted | StopReason::NoStrategy, .. }
                     }
             );
             if is_failed {
@@ -277,6 +278,6 @@ fn in_flight(step: &Step) -> Option<(Work, bool)> {
             let queued = matches!(last.state, RepairState::Queued { .. });
             Some((Work::Repair { step: step.name.clone(), number: last.number }, queued))
         }
-        StepState::Blocked | StepState::Failing | StepState::Done { .. } => None,
+        StepState::Blocked | StepState::Failing | StepState::Waiting(_) | StepState::Done { .. } => None,
     }
 }

@@ -5,10 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mb_core::budget::Budget;
-use mb_core::workflow::{
-    BadWorkflow, CommandLine, FIXERS_MAX, Fixer, Network, RepairPolicy, StageKind, StepSpec, Workflow,
-};
+use crate::step::CommandStep;
+use mb_core::workflow::{BadWorkflow, CommandLine, FIXERS_MAX, Fixer, Network, StageKind, Workflow};
 
 use super::doc::Tab;
 use super::error::{Place, Problem};
@@ -22,7 +20,7 @@ const STEP_KEYS: [&str; 8] = ["stage", "run", "dir", "needs", "env", "pass", "ca
 
 impl Resolver<'_> {
     /// Every step of the file, with its place.
-    pub(crate) fn file_steps(&mut self, steps: &Tab<'_>, settings: &Settings) -> Vec<(StepSpec, Place)> {
+    pub(crate) fn file_steps(&mut self, steps: &Tab<'_>, settings: &Settings) -> Vec<(CommandStep, Place)> {
         let names: Vec<String> = steps.keys().into_iter().map(str::to_owned).collect();
         let known: BTreeSet<&str> = names.iter().map(String::as_str).collect();
         let mut found = Vec::new();
@@ -45,7 +43,7 @@ impl Resolver<'_> {
         name: &str,
         known: &BTreeSet<&str>,
         settings: &Settings,
-    ) -> Option<StepSpec> {
+    ) -> Option<CommandStep> {
         let all: Vec<&str> = STEP_KEYS.into_iter().chain(LIMIT_KEYS).collect();
         self.reader.only(table, &all);
         let command = self.required_command(table);
@@ -57,7 +55,7 @@ impl Resolver<'_> {
         let limits: LimitSet = self.limits(table, &settings.defaults);
         let caches = self.checked_list(table, "caches", Picked::default(Vec::new()), check_folder).value;
         let fixers = self.fixers(table);
-        Some(StepSpec {
+        Some(CommandStep {
             name: name.to_owned(),
             stage,
             command: command?,
@@ -155,13 +153,13 @@ impl Resolver<'_> {
     }
 
     /// The detected steps, with the file's limits and variables.
-    pub(crate) fn detected_steps(&mut self, detection: &Detection, settings: &Settings) -> Vec<StepSpec> {
+    pub(crate) fn detected_steps(&mut self, detection: &Detection, settings: &Settings) -> Vec<CommandStep> {
         let mut steps = Vec::new();
         for unit in &detection.units {
             let source = Source::Detected { evidence: unit.evidence.join(", ") };
             for step in &unit.stages {
                 let (limits, env_pass) = (settings.defaults.limits(), settings.pass.value.iter().cloned().collect());
-                let step = StepSpec { limits, env_pass, ..step.clone() };
+                let step = CommandStep { limits, env_pass, ..step.clone() };
                 self.values.extend(describe(&step, &source, settings));
                 steps.push(step);
             }
@@ -171,7 +169,7 @@ impl Resolver<'_> {
 }
 
 /// Explains every setting of a step that is in no file: its own come from `source`, its limits from the settings.
-pub(crate) fn describe(step: &StepSpec, source: &Source, settings: &Settings) -> Vec<Explained> {
+pub(crate) fn describe(step: &CommandStep, source: &Source, settings: &Settings) -> Vec<Explained> {
     let list = |items: &BTreeSet<String>| items.iter().cloned().collect::<Vec<_>>().join(", ");
     let mut rows = vec![
         ("run".to_owned(), step.command.display(), source.clone()),
@@ -202,8 +200,7 @@ fn clean_folder(path: &str) -> String {
 }
 
 /// Asks core's own rules about one step, so that each broken step is named at its own place.
-fn valid_alone(step: &StepSpec) -> Result<(), BadWorkflow> {
-    let step = StepSpec { needs: BTreeSet::new(), ..step.clone() };
-    let (budget, repair) = (Budget::DEFAULT, RepairPolicy::default());
-    Workflow { name: String::new(), steps: vec![step], budget, repair, redact: Vec::new() }.validate().map(drop)
+fn valid_alone(step: &CommandStep) -> Result<(), BadWorkflow> {
+    let step = CommandStep { needs: BTreeSet::new(), ..step.clone() };
+    Workflow::new("", vec![step.into()]).validate().map(drop)
 }

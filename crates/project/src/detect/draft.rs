@@ -1,10 +1,11 @@
 //! A unit and its steps while they are being described: short names, paths relative to the unit, needs that may
-//! not exist. [`Draft::finish`] turns them into checked-by-construction [`StepSpec`]s.
+//! not exist. [`Draft::finish`] turns them into checked-by-construction [`CommandStep`]s.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::step::CommandStep;
 use mb_core::failure::FailureKind;
-use mb_core::workflow::{CommandLine, Fixer, Limits, Network, StageKind, StepSpec};
+use mb_core::workflow::{CommandLine, Fixer, Limits, Network, StageKind};
 
 use super::{Toolchain, Unit};
 use crate::survey::join;
@@ -111,7 +112,7 @@ impl Draft {
         let own: BTreeSet<String> = steps.iter().map(|step| step.name.clone()).collect();
         let stages = steps
             .into_iter()
-            .map(|step| StepSpec {
+            .map(|step| CommandStep {
                 name: named(&step.name),
                 stage: step.stage,
                 command: CommandLine::Shell(step.run),

@@ -20,7 +20,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
-use mb_core::workflow::{STEPS_MAX, StepSpec};
+use crate::step::CommandStep;
+use mb_core::workflow::STEPS_MAX;
 use serde::Serialize;
 
 use crate::survey::{Survey, depth, relative};
@@ -112,7 +113,7 @@ pub struct Unit {
     /// The files that gave it away, relative to the root, most telling first.
     pub evidence: Vec<String>,
     /// Its steps with commands, fixers, caches and network, in an order in which each comes after its needs.
-    pub stages: Vec<StepSpec>,
+    pub stages: Vec<CommandStep>,
 }
 
 /// What was found.
@@ -126,7 +127,7 @@ pub struct Detection {
 
 impl Detection {
     /// Every step of every unit.
-    pub fn steps(&self) -> impl Iterator<Item = &StepSpec> {
+    pub fn steps(&self) -> impl Iterator<Item = &CommandStep> {
         self.units.iter().flat_map(|unit| &unit.stages)
     }
 }

@@ -1,19 +1,19 @@
 //! `mb run -- CMD`: a workflow of one step with what the project knows.
 
-use mb_core::workflow::{CommandLine, Network, StageKind, StepSpec};
-use mb_project::{CONFIG_FILE, Problem, for_command};
+use mb_core::workflow::{CommandLine, Network, StageKind};
+use mb_project::{CONFIG_FILE, CommandStep, Problem, for_command};
 
 use crate::fixtures::{self, plant};
 
-fn step(tree: &[(&str, &str)], dir: &str, argv: &[&str]) -> StepSpec {
+fn step(tree: &[(&str, &str)], dir: &str, argv: &[&str]) -> CommandStep {
     let root = plant(tree);
     let argv: Vec<String> = argv.iter().map(ToString::to_string).collect();
     let mut loaded = for_command(&root.path().join(dir), &argv).unwrap_or_else(|errors| panic!("{errors}"));
     assert_eq!(loaded.workflow.steps.len(), 1);
-    loaded.workflow.steps.remove(0)
+    fixtures::command(loaded.workflow.steps.remove(0))
 }
 
-fn fixers(step: &StepSpec) -> Vec<&str> {
+fn fixers(step: &CommandStep) -> Vec<&str> {
     step.fixers.iter().map(|fixer| fixer.name.as_str()).collect()
 }
 

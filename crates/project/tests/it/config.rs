@@ -8,7 +8,7 @@ use mb_core::workflow::{CommandLine, Network, StageKind};
 use mb_project::{CONFIG_FILE, ConfigErrors, ConfigSource, Flag, Layers, Place, Problem, load, load_with};
 use proptest::prelude::*;
 
-use crate::fixtures::plant;
+use crate::fixtures::{self, plant};
 
 fn wrong(dir: &Path, errors: &ConfigErrors) -> String {
     let dir = dir.canonicalize().expect("a folder");
@@ -82,12 +82,12 @@ fn a_full_file() {
     );
     assert_eq!(workflow.repair.deny, [".git/", "*.lock"]);
     assert_eq!((workflow.repair.enabled, workflow.repair.patch_bytes_max), (false, 1_000_000));
-    let build = workflow.step("build").unwrap();
+    let build = fixtures::command(workflow.step("build").unwrap().clone());
     assert_eq!(build.command, CommandLine::Argv(vec!["make".into(), "all".into()]));
     assert_eq!((build.stage, build.dir.as_str(), build.network), (StageKind::Build, "native", Network::None));
     assert_eq!((build.limits.timeout_ms, build.limits.memory_bytes_max), (300_000, 2 << 30));
     assert_eq!(build.caches.iter().collect::<Vec<_>>(), ["native/out"]);
-    let web = workflow.step("web:check").unwrap();
+    let web = fixtures::command(workflow.step("web:check").unwrap().clone());
     assert_eq!((web.stage, web.network, web.limits.timeout_ms), (StageKind::Lint, Network::Full, 90_000));
     assert_eq!(web.env_pass.iter().collect::<Vec<_>>(), ["HOME", "NPM_TOKEN"]);
     assert_eq!(web.env.get("CI").map(String::as_str), Some("true"));
@@ -118,7 +118,7 @@ steps."web:check" = { stage = "lint", run = "npm run check", needs = ["build"], 
 fn settings_without_steps_keep_the_detected_ones() {
     let dir = plant(&[(CONFIG_FILE, "[defaults]\ntimeout = \"2m\"\n"), ("go.mod", "module m\n")]);
     let workflow = load(dir.path()).unwrap().workflow;
-    assert_eq!(workflow.step("test").unwrap().limits.timeout_ms, 120_000);
+    assert_eq!(workflow.step("test").unwrap().as_shell().unwrap().limits.timeout_ms, 120_000);
 }
 
 #[test]

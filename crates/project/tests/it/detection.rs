@@ -3,12 +3,13 @@
 use std::fs;
 
 use expect_test::{Expect, expect};
-use mb_core::workflow::{Network, StepSpec};
+use mb_core::workflow::Network;
+use mb_project::CommandStep;
 use mb_project::{CONFIG_FILE, ConfigSource, detect, init_toml, load};
 
 use crate::fixtures::{self, Tree, plant};
 
-fn line(step: &StepSpec) -> String {
+fn line(step: &CommandStep) -> String {
     let mut text = format!("  {} [{}] {}\n", step.name, step.stage, step.command.display());
     let mut facts: Vec<String> = Vec::new();
     facts.extend(step.needs.iter().map(|need| format!("needs {need}")));

@@ -2,10 +2,20 @@
 
 use std::fs;
 
+use mb_core::workflow::{Action, Shell, StepSpec};
+use mb_project::CommandStep;
 use tempfile::TempDir;
 
 /// A tree of files: path and text.
 pub(crate) type Tree = &'static [(&'static str, &'static str)];
+
+/// A step of a project's workflow as the project crate knows it.
+pub(crate) fn command(step: StepSpec) -> CommandStep {
+    let StepSpec { name, needs, action, .. } = step;
+    let Action::Shell(shell) = action else { panic!("{name} is no command") };
+    let Shell { stage, command, dir, env, env_pass, network, limits, fixers, caches, .. } = shell;
+    CommandStep { name, stage, command, dir, needs, env, env_pass, network, limits, fixers, caches }
+}
 
 /// Writes a tree into a new folder.
 pub(crate) fn plant(tree: &[(&str, &str)]) -> TempDir {

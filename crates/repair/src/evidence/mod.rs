@@ -28,7 +28,7 @@ mod view;
 use std::collections::BTreeSet;
 
 use mb_core::failure::{Diagnostic, ExitCause, Failure, FailureKind, Hint, Signal};
-use mb_core::workflow::StepSpec;
+use mb_core::workflow::Shell;
 
 pub use self::counts::test_counts;
 pub use self::fingerprint::fingerprint;
@@ -38,8 +38,10 @@ use self::view::View;
 /// What was observed of one attempt of a step.
 #[derive(Debug, Clone, Copy)]
 pub struct Observed<'a> {
-    /// The step as it was run.
-    pub step: &'a StepSpec,
+    /// The step's name.
+    pub name: &'a str,
+    /// Its command as it was run.
+    pub step: &'a Shell,
     /// How it ended.
     pub exit: ExitCause,
     /// Its standard output, which may hold machine output.
@@ -104,7 +106,7 @@ pub fn classify(observed: &Observed<'_>) -> Failure {
         kind,
         signal,
         exit: observed.exit,
-        fingerprint: fingerprint(&observed.step.name, tool.as_deref().unwrap_or(kind.as_str()), rule, first_line),
+        fingerprint: fingerprint(observed.name, tool.as_deref().unwrap_or(kind.as_str()), rule, first_line),
         tests: counts::count(view.lines.iter().map(|line| line.text.as_ref())),
         evidence: excerpt::excerpt(&view, deciding),
         summary,

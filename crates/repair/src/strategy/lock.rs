@@ -1,7 +1,7 @@
 //! Bringing a lock file back in step with its manifest, by the package manager's own command.
 
 use mb_core::failure::{Failure, Hint};
-use mb_core::workflow::{Network, StepSpec};
+use mb_core::workflow::{Network, Shell};
 
 use super::{Command, Files, Proposal};
 
@@ -35,7 +35,7 @@ const REFRESHES: &[Refresh] = &[
     ("go", "go.sum", &[("go mod tidy", Network::Full)]),
 ];
 
-pub(crate) fn propose(failure: &Failure, step: &StepSpec, files: &dyn Files) -> Vec<Proposal> {
+pub(crate) fn propose(failure: &Failure, step: &Shell, files: &dyn Files) -> Vec<Proposal> {
     let stale = failure.hints.iter().filter_map(|hint| match hint {
         Hint::StaleLock { ecosystem } => Some(ecosystem.as_str()),
         _ => None,

@@ -1,7 +1,7 @@
 //! Declaring a dependency that is used but not declared, or installing one that is.
 
 use mb_core::failure::{Failure, Hint};
-use mb_core::workflow::{Network, StepSpec};
+use mb_core::workflow::{Network, Shell};
 
 use super::{Command, Edit, Files, Proposal, lock, manifest, python};
 use crate::pattern::pattern;
@@ -46,7 +46,7 @@ const DISTRIBUTIONS: &[(&str, &str)] = &[
 /// Source files looked into for an import.
 const SOURCES_MAX: usize = 2_000;
 
-pub(crate) fn propose(failure: &Failure, step: &StepSpec, files: &dyn Files) -> Vec<Proposal> {
+pub(crate) fn propose(failure: &Failure, step: &Shell, files: &dyn Files) -> Vec<Proposal> {
     let mut proposals = Vec::new();
     for hint in &failure.hints {
         let Hint::MissingModule { ecosystem, module } = hint else { continue };
@@ -62,7 +62,7 @@ pub(crate) fn propose(failure: &Failure, step: &StepSpec, files: &dyn Files) -> 
 }
 
 /// The file in the step's folder, else in the root.
-fn nearest(name: &str, step: &StepSpec, files: &dyn Files) -> Option<(String, String)> {
+fn nearest(name: &str, step: &Shell, files: &dyn Files) -> Option<(String, String)> {
     let here = if step.dir.is_empty() { name.to_owned() } else { format!("{}/{name}", step.dir) };
     [here, name.to_owned()].into_iter().find_map(|path| files.read(&path).map(|text| (path, text)))
 }
@@ -78,7 +78,7 @@ fn only_tests_want(module: &str, failure: &Failure) -> bool {
     places.peek().is_some() && places.all(|place| crate::gate::is_test_file(&place.file))
 }
 
-fn python_module(module: &str, failure: &Failure, step: &StepSpec, files: &dyn Files) -> Vec<Proposal> {
+fn python_module(module: &str, failure: &Failure, step: &Shell, files: &dyn Files) -> Vec<Proposal> {
     let own = |suffix: String| !files.list(&suffix).is_empty();
     if python::is_standard(module) || own(format!("{module}.py")) || own(format!("{module}/__init__.py")) {
         return Vec::new();
@@ -114,7 +114,7 @@ fn python_module(module: &str, failure: &Failure, step: &StepSpec, files: &dyn F
     vec![Proposal::command(install)]
 }
 
-fn node_module(module: &str, failure: &Failure, step: &StepSpec, files: &dyn Files) -> Vec<Proposal> {
+fn node_module(module: &str, failure: &Failure, step: &Shell, files: &dyn Files) -> Vec<Proposal> {
     let Some((path, text)) = nearest("package.json", step, files) else { return Vec::new() };
     let dir = dir_of(&path).to_owned();
     let at = |name: &str| if dir.is_empty() { name.to_owned() } else { format!("{dir}/{name}") };
@@ -177,7 +177,7 @@ fn is_imported(module: &str, files: &dyn Files) -> bool {
     sources.filter_map(|path| files.read(&path)).any(|text| imports(&text))
 }
 
-fn crate_of(module: &str, failure: &Failure, step: &StepSpec, files: &dyn Files) -> Vec<Proposal> {
+fn crate_of(module: &str, failure: &Failure, step: &Shell, files: &dyn Files) -> Vec<Proposal> {
     let user = failure.diagnostics.iter().filter(|d| d.kind == failure.kind).find_map(|d| d.position.as_ref());
     let start = user.map_or(step.dir.as_str(), |position| dir_of(&position.file));
     let mut folders = std::iter::successors(Some(start), |dir| (!dir.is_empty()).then(|| dir_of(dir)));
@@ -226,7 +226,7 @@ fn cargo_entry(module: &str, dir: &str, files: &dyn Files) -> Option<(String, St
     Some((locked[1].to_owned(), format!("{} = \"{}\"", &locked[1], &locked[2])))
 }
 
-fn go_module(module: &str, step: &StepSpec) -> Vec<Proposal> {
+fn go_module(module: &str, step: &Shell) -> Vec<Proposal> {
     ["go mod tidy".to_owned(), format!("go get {module}")]
         .map(|line| Proposal::command(Command::new(&line, &step.dir, Network::Full)))
         .into()

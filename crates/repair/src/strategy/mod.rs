@@ -18,7 +18,7 @@ mod typescript;
 
 use mb_core::failure::Failure;
 use mb_core::strategy::Strategy;
-use mb_core::workflow::{Network, StepSpec};
+use mb_core::workflow::{Network, Shell};
 
 pub use self::files::{DirFiles, Files};
 pub use self::rustc::{rustc_suggestions, suggestions_command};
@@ -87,7 +87,7 @@ impl Proposal {
 /// [`Strategy::RustcSuggestions`] needs the compiler's JSON, which a failure does not keep: run
 /// [`suggestions_command`] and give its standard output to [`rustc_suggestions`]. Here it falls back to cargo's own
 /// all-or-nothing `--fix`.
-pub fn propose(strategy: &Strategy, failure: &Failure, step: &StepSpec, files: &dyn Files) -> Vec<Proposal> {
+pub fn propose(strategy: &Strategy, failure: &Failure, step: &Shell, files: &dyn Files) -> Vec<Proposal> {
     let mut proposals = match strategy {
         Strategy::Rerun => {
             vec![Proposal { title: "run again unchanged".into(), edits: Vec::new(), commands: Vec::new() }]
@@ -102,7 +102,7 @@ pub fn propose(strategy: &Strategy, failure: &Failure, step: &StepSpec, files: &
     proposals
 }
 
-fn fixer_proposal(name: &str, step: &StepSpec) -> Option<Proposal> {
+fn fixer_proposal(name: &str, step: &Shell) -> Option<Proposal> {
     let fixer = step.fixers.iter().find(|fixer| fixer.name == name)?;
     let command = Command { argv: fixer.command.argv(), dir: step.dir.clone(), network: fixer.network };
     Some(Proposal { title: format!("run the fixer `{name}`"), edits: Vec::new(), commands: vec![command] })

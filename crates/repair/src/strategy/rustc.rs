@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mb_core::failure::Failure;
-use mb_core::workflow::{Network, StepSpec};
+use mb_core::workflow::{Network, Shell};
 use serde_json::Value;
 
 use super::{Command, Edit, Files, PROPOSALS_MAX, Proposal};
@@ -152,14 +152,14 @@ fn edited(file: &str, splices: &[&Splice], files: &dyn Files) -> Option<Edit> {
 
 /// The command whose standard output [`rustc_suggestions`] reads: the step's own cargo command as `check` or `clippy`,
 /// with JSON, and with denied lints as warnings so that one crate's errors do not hide the next crate's.
-pub fn suggestions_command(failure: &Failure, step: &StepSpec) -> Command {
+pub fn suggestions_command(failure: &Failure, step: &Shell) -> Command {
     let (verb, mut argv) = cargo_words(failure, step);
     argv.splice(0..0, ["cargo".to_owned(), verb, "--message-format=json".to_owned()]);
     Command { argv, dir: step.dir.clone(), network: Network::None }
 }
 
 /// Cargo's own way, all or nothing.
-pub(crate) fn fix_proposal(failure: &Failure, step: &StepSpec) -> Proposal {
+pub(crate) fn fix_proposal(failure: &Failure, step: &Shell) -> Proposal {
     let (verb, mut argv) = cargo_words(failure, step);
     let head: &[&str] = if verb == "clippy" { &["cargo", "clippy", "--fix"] } else { &["cargo", "fix"] };
     let dirty = ["--allow-dirty", "--allow-staged", "--allow-no-vcs"];
@@ -168,7 +168,7 @@ pub(crate) fn fix_proposal(failure: &Failure, step: &StepSpec) -> Proposal {
 }
 
 /// The verb, and those words of the step's command that choose packages, targets, features and lints.
-fn cargo_words(failure: &Failure, step: &StepSpec) -> (String, Vec<String>) {
+fn cargo_words(failure: &Failure, step: &Shell) -> (String, Vec<String>) {
     let line = step.command.display();
     let words: Vec<&str> = line.split_whitespace().collect();
     let start = words.windows(2).position(|pair| pair[0] == "cargo").map_or(words.len(), |at| at + 2);

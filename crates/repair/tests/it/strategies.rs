@@ -4,14 +4,14 @@ use expect_test::{Expect, expect};
 use mb_core::failure::ExitCause;
 use mb_core::ladder::strategies;
 use mb_core::strategy::Strategy;
-use mb_core::workflow::{CommandLine, Fixer, Network, StageKind as S, StepSpec};
+use mb_core::workflow::{CommandLine, Fixer, Network, Shell, StageKind as S};
 use mb_repair::{propose, rustc_suggestions, suggestions_command};
 
 use crate::support::{Project, fixture, observe, proposed, step};
 
 /// The strategies in order, and the proposals of each.
 #[expect(clippy::needless_pass_by_value, reason = "expectations are written at the call")]
-fn check(step: &StepSpec, log: &str, files: &[(&str, &str)], expected: Expect) {
+fn check(step: &Shell, log: &str, files: &[(&str, &str)], expected: Expect) {
     let failure = observe(step, ExitCause::Code { code: 1 }, log);
     let files = Project::new(files);
     let mut out = String::new();

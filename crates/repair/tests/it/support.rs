@@ -4,17 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use mb_core::failure::{ExitCause, Failure};
-use mb_core::workflow::{CommandLine, Limits, Network, StageKind, StepSpec};
+use mb_core::workflow::{CommandLine, Limits, Network, Shell, StageKind};
 use mb_repair::{Edit, Files, Observed, Proposal, classify};
 
-pub(crate) fn step(stage: StageKind, command: &str) -> StepSpec {
-    StepSpec {
-        name: stage.as_str().into(),
+pub(crate) fn step(stage: StageKind, command: &str) -> Shell {
+    Shell {
         stage,
         command: CommandLine::Shell(command.into()),
         dir: String::new(),
-        needs: BTreeSet::new(),
         env: BTreeMap::new(),
+        env_from: BTreeMap::new(),
         env_pass: BTreeSet::new(),
         network: Network::None,
         limits: Limits::DEFAULT,
@@ -29,8 +28,17 @@ pub(crate) fn fixture(name: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-pub(crate) fn observe(step: &StepSpec, exit: ExitCause, log: &str) -> Failure {
-    classify(&Observed { step, exit, stdout: log, log, files: &[], detail: None, roots: &["/project"] })
+pub(crate) fn observe(step: &Shell, exit: ExitCause, log: &str) -> Failure {
+    classify(&Observed {
+        name: step.stage.as_str(),
+        step,
+        exit,
+        stdout: log,
+        log,
+        files: &[],
+        detail: None,
+        roots: &["/project"],
+    })
 }
 
 /// A failure on a few lines.

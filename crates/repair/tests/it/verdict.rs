@@ -59,7 +59,16 @@ at x</error></testcase></testsuite></testsuites>"#;
     let exit = ExitCause::Code { code: 1 };
     let show = |content: &str| {
         let files = [("report".to_owned(), content.to_owned())];
-        let observed = Observed { step: &step, exit, stdout: "", log: "x", files: &files, detail: None, roots: &[] };
+        let observed = Observed {
+            name: step.stage.as_str(),
+            step: &step,
+            exit,
+            stdout: "",
+            log: "x",
+            files: &files,
+            detail: None,
+            roots: &[],
+        };
         shown(&classify(&observed))
     };
     expect![[r#"
@@ -83,6 +92,7 @@ fn paths_are_those_of_the_project() {
     step.dir = "web".into();
     let place = |log: &str| {
         let observed = Observed {
+            name: step.stage.as_str(),
             step: &step,
             exit: ExitCause::Code { code: 2 },
             stdout: "",
@@ -157,7 +167,7 @@ proptest! {
         let files = [("f".to_owned(), log.clone())];
         let step = step(S::ALL[stage], "npx vitest; gofmt -l .");
         let exit = ExitCause::Code { code };
-        let observed = Observed { step: &step, exit, stdout: &log, log: &log, files: &files, detail: None, roots: &["/project"] };
+        let observed = Observed { name: step.stage.as_str(), step: &step, exit, stdout: &log, log: &log, files: &files, detail: None, roots: &["/project"] };
         let failure = classify(&observed);
         prop_assert!(failure.evidence.len() <= mb_core::failure::Failure::EVIDENCE_MAX);
         prop_assert!(failure.evidence.windows(2).all(|pair| pair[0].line < pair[1].line));

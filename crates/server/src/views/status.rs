@@ -71,7 +71,7 @@ impl Status {
             "succeeded" => match step.how {
                 Some(Success::Flaky) => Self::Flaky,
                 Some(Success::Repaired | Success::Rechecked) => Self::Repaired,
-                Some(Success::Clean) | None => Self::Passed,
+                Some(Success::Clean | Success::Retried | Success::Kept) | None => Self::Passed,
             },
             "failed" => Self::Failed,
             "skipped" => Self::Skipped,

@@ -2,12 +2,12 @@
 //!
 //! Used by the tests and by the gallery example, in which a person looks at every page.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use mb_core::advance::{Effect, RunEvent, apply};
 use mb_core::attempt::AttemptOutcome;
-use mb_core::budget::{Budget, MicroUsd};
+use mb_core::budget::MicroUsd;
 use mb_core::event::Event;
 use mb_core::failure::{
     Diagnostic, EvidenceLine, ExitCause, Failure, FailureKind, Fingerprint, Position, Signal, TestCounts,
@@ -17,7 +17,7 @@ use mb_core::repair::{PatchRef, RepairOutcome, Verdict, Verification};
 use mb_core::run::{Published, Run, Source};
 use mb_core::task::Work;
 use mb_core::time::Timestamp;
-use mb_core::workflow::{CommandLine, Fixer, Limits, Network, RepairPolicy, StageKind, StepSpec, Workflow};
+use mb_core::workflow::{Action, CommandLine, Fixer, Network, Shell, StageKind, StepSpec, Workflow};
 
 /// When the story begins: 2026-01-05T09:00:00Z.
 pub(crate) const START: Timestamp = Timestamp::from_micros(1_767_603_600_000_000);
@@ -43,19 +43,13 @@ pub(crate) struct Story {
 
 /// A step with a fixer.
 pub(crate) fn step(name: &str, stage: StageKind, command: &str, needs: &[&str]) -> StepSpec {
-    StepSpec {
-        name: name.into(),
+    let shell = Shell {
         stage,
-        command: CommandLine::Shell(command.into()),
-        dir: String::new(),
-        needs: needs.iter().map(ToString::to_string).collect(),
-        env: BTreeMap::new(),
-        env_pass: BTreeSet::new(),
-        network: Network::None,
-        limits: Limits::DEFAULT,
         fixers: vec![fixer("cargo fmt"), fixer("cargo fix")],
-        caches: BTreeSet::new(),
-    }
+        ..Shell::new(CommandLine::Shell(command.into()))
+    };
+    let needs = needs.iter().map(ToString::to_string).collect();
+    StepSpec { needs, ..StepSpec::new(name, Action::Shell(shell)) }
 }
 
 fn fixer(name: &str) -> Fixer {
@@ -120,16 +114,12 @@ pub(crate) fn failure(kind: FailureKind, summary: &str) -> Failure {
 /// How an attempt ended.
 pub(crate) fn outcome(failure: Option<Failure>, duration_ms: u64) -> AttemptOutcome {
     AttemptOutcome {
-        exit: failure.as_ref().map_or(ExitCause::Code { code: 0 }, |f| f.exit),
-        duration_ms,
         cpu_ms: duration_ms,
         rss_bytes_max: 300 << 20,
         log_lines: 24,
         log_bytes: 1_800,
         sandbox: "landlock".into(),
-        tests: None,
-        failure,
-        notes: Vec::new(),
+        ..AttemptOutcome::plain(duration_ms, failure)
     }
 }
 
@@ -161,15 +151,7 @@ fn repaired(step: &str, verdict: Verdict, duration_ms: u64) -> RepairOutcome {
 impl Story {
     /// A run just asked for; `n` makes its id.
     pub(crate) fn new(n: u8, project: &str, steps: Vec<StepSpec>) -> Story {
-        let workflow = Workflow {
-            name: "build".into(),
-            steps,
-            budget: Budget::DEFAULT,
-            repair: RepairPolicy::default(),
-            redact: Vec::new(),
-        }
-        .validate()
-        .expect("the workflow is valid");
+        let workflow = Workflow::new("build", steps).validate().expect("the workflow is valid");
         let source = Source {
             root: format!("/srv/projects/{project}"),
             snapshot: serde_json::Value::Null,
@@ -178,7 +160,7 @@ impl Story {
         let mut id = [0x5a; 16];
         id[..2].copy_from_slice(&[1, n]);
         let now = START + Duration::from_secs(u64::from(n) * 400);
-        let run = Run::new(now, RunId::from_bytes(id), TenantId::DEFAULT, workflow, source);
+        let run = Run::new(now, RunId::from_bytes(id), TenantId::DEFAULT, workflow, Some(source));
         let mut story =
             Story { first: run.clone(), run, events: Vec::new(), now, script: Vec::new(), queue: VecDeque::new() };
         story.apply(RunEvent::Created);
@@ -329,7 +311,8 @@ pub(crate) fn hostile_story() -> Story {
     let script = "<script>alert(1)</script>";
     let rtl = "\u{202e}txt.exe \u{5e9}\u{5dc}\u{5d5}\u{5dd}";
     let mut steps = vec![step("test", StageKind::Test, script, &[])];
-    steps[0].fixers.clear();
+    let Action::Shell(shell) = &mut steps[0].action else { unreachable!("a command") };
+    shell.fixers.clear();
     let mut bad = failure(FailureKind::Lint, &format!("{script}{rtl}{}", "x".repeat(10_000)));
     bad.diagnostics[0].message = format!("\"><img src=x onerror=alert(1)>{}", "y".repeat(10_000));
     bad.diagnostics[0].position = Some(Position { file: format!("{script}.rs"), line: 1, column: 0 });

@@ -80,7 +80,7 @@ async fn a_lost_task_comes_back_with_a_higher_fence_and_at_last_is_given_up(Home
     }
     let run = store.run(TENANT, run_id(1)).await.unwrap().unwrap();
     assert_eq!(run.state, RunState::Done { outcome: RunOutcome::Failed });
-    let lost = StepState::Done { outcome: StepOutcome::Failed { reason: StopReason::WorkerLost } };
+    let lost = StepState::Done { outcome: StepOutcome::Failed { reason: StopReason::WorkerLost, why: String::new() } };
     assert_eq!(run.steps[0].state, lost);
     assert!(store.claim(at(900), &claim(9, 1)).await.unwrap().is_empty(), "nothing is left on the queue");
 }

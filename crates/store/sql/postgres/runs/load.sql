@@ -1,6 +1,6 @@
 -- Whole runs in one statement, so that no reader sees a step of before with an attempt of after.
 SELECT
-    r.id, r.tenant, r.source, r.head, w.doc AS workflow,
+    r.id, r.tenant, r.source, r.origin, r.head, w.doc AS workflow,
     (
         SELECT coalesce(jsonb_agg(jsonb_build_object('name', s.name, 'state', s.doc) ORDER BY s.position), '[]')
         FROM steps AS s WHERE s.run = r.id

@@ -1,0 +1,1 @@
+SELECT affinity FROM runs WHERE id = $1 AND tenant = $2
