@@ -109,6 +109,8 @@ ids! {
     TenantId = "ten";
     /// A process that claims tasks; a new one at every start.
     WorkerId = "wrk";
+    /// Something that happened outside and was told us.
+    EventId = "evt";
     /// A schedule.
     ScheduleId = "sch";
     /// A trigger.

@@ -1,12 +1,13 @@
 //! Triggers: what has to happen for a workflow to be started, and what keeps a circle of them from going on for ever.
 //!
-//! Deliberately absent: time (that is [`crate::schedule`]) and how inputs are computed (the engine evaluates the
-//! expressions; here they are text).
+//! Deliberately absent: time (that is [`crate::schedule`]) and the happening itself (the engine fills the inputs in).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use crate::expression::{BadExpression, check_fill};
 use crate::name::Name;
 use crate::run::RunOutcome;
 
@@ -16,8 +17,8 @@ pub const DEPTH_MAX: u32 = 5;
 pub const FAN_OUT_MAX: usize = 50;
 /// Inputs one trigger may compute.
 pub const INPUTS_MAX: usize = 100;
-/// Longest expression for one input, in bytes.
-pub const EXPRESSION_BYTES_MAX: usize = 4_096;
+/// The inputs of one trigger, as JSON, in bytes.
+pub const INPUTS_BYTES_MAX: usize = 64 << 10;
 
 /// What a trigger waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,9 +88,10 @@ impl On {
 pub struct Trigger {
     /// What it waits for.
     pub on: On,
-    /// An expression for each input of the workflow.
+    /// The workflow's inputs: JSON with templates over `event` (name, id, data, at) or `run` (id, workflow, outcome,
+    /// project, inputs, outputs).
     #[serde(default)]
-    pub inputs: BTreeMap<String, String>,
+    pub inputs: BTreeMap<String, Value>,
 }
 
 /// Why a trigger is not valid.
@@ -101,18 +103,25 @@ pub enum BadTrigger {
         /// How many.
         count: usize,
     },
-    /// An expression is too long.
-    #[error("the expression of input {input:?} has {bytes} bytes; at most {EXPRESSION_BYTES_MAX} are allowed")]
-    TooLong {
+    /// They are too large.
+    #[error("the inputs have {bytes} bytes of JSON; at most {INPUTS_BYTES_MAX} are allowed")]
+    TooLarge {
+        /// How many.
+        bytes: usize,
+    },
+    /// A template cannot be read.
+    #[error("input {input:?} is no template")]
+    Template {
         /// The input.
         input: String,
-        /// How long.
-        bytes: usize,
+        /// What is wrong with it.
+        #[source]
+        source: BadExpression,
     },
 }
 
 impl Trigger {
-    /// Checks the bounds.
+    /// Checks bounds and templates.
     ///
     /// # Errors
     /// [`BadTrigger`].
@@ -120,8 +129,12 @@ impl Trigger {
         if self.inputs.len() > INPUTS_MAX {
             return Err(BadTrigger::TooManyInputs { count: self.inputs.len() });
         }
-        if let Some((input, text)) = self.inputs.iter().find(|(_, text)| text.len() > EXPRESSION_BYTES_MAX) {
-            return Err(BadTrigger::TooLong { input: input.clone(), bytes: text.len() });
+        let bytes = self.inputs.iter().map(|(name, value)| name.len() + value.to_string().len()).sum();
+        if bytes > INPUTS_BYTES_MAX {
+            return Err(BadTrigger::TooLarge { bytes });
+        }
+        for (input, value) in &self.inputs {
+            check_fill(value).map_err(|source| BadTrigger::Template { input: input.clone(), source })?;
         }
         Ok(self)
     }
@@ -148,16 +161,25 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_a_trigger_have_bounds() {
-        let check = |inputs: usize, bytes: usize, expected: Result<(), &str>| {
-            let inputs = (0..inputs).map(|n| (n.to_string(), "1".repeat(bytes))).collect();
+    fn inputs_of_a_trigger_are_checked() {
+        let check = |count: usize, value: String, expected: Result<(), &str>| {
+            let inputs = (10..10 + count).map(|n| (n.to_string(), Value::String(value.clone()))).collect();
             let trigger = Trigger { on: On::RunFinished { workflow: None, outcomes: BTreeSet::new() }, inputs };
-            let got = trigger.validate().map(|_| ()).map_err(|error| error.to_string());
+            let got = trigger.validate().map(|_| ()).map_err(|error| crate::error::chain(&error));
             assert_eq!(got, expected.map_err(str::to_owned));
         };
-        check(100, 1, Ok(()));
-        check(101, 1, Err("the trigger computes 101 inputs; at most 100 are allowed"));
-        check(1, 4_096, Ok(()));
-        check(1, 4_097, Err("the expression of input \"0\" has 4097 bytes; at most 4096 are allowed"));
+        check(90, "{{ run.id }}".into(), Ok(()));
+        check(100, "x".into(), Ok(()));
+        check(101, "x".into(), Err("the trigger computes 101 inputs; at most 100 are allowed"));
+        check(1, "x".repeat(65_532), Ok(()));
+        check(1, "x".repeat(65_533), Err("the inputs have 65537 bytes of JSON; at most 65536 are allowed"));
+        let broken = "input \"10\" is no template: unexpected end of input, expected expression in `run.`";
+        check(
+            1,
+            "{{ run. }}".into(),
+            Err(broken
+                .replace("unexpected end of input, expected expression", "unexpected end of input, expected identifier")
+                .as_str()),
+        );
     }
 }

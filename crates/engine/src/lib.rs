@@ -11,6 +11,7 @@ mod attempt;
 mod context;
 mod data;
 mod env;
+mod leader;
 mod logs;
 mod metrics;
 mod probes;
@@ -18,7 +19,9 @@ mod publish;
 mod reaper;
 mod repair;
 mod reports;
+mod scheduler;
 mod start;
+mod triggers;
 mod worker;
 mod workspace;
 
@@ -33,12 +36,15 @@ use tokio_util::sync::CancellationToken;
 
 pub use data::{DataDir, DataError, NodeLock};
 pub use env::Env;
+pub use leader::LEAD_TTL;
 pub use logs::{LogLine, LogPage};
 pub use mb_project::{Flag, Layers};
 pub use mb_runner::{Sandbox, SandboxLevel};
 pub use metrics::Metrics;
 pub use reaper::Reaper;
-pub use start::{Frozen, StartError, StartRun, StartWorkflow};
+pub use scheduler::Scheduler;
+pub use start::{Frozen, RunNamed, StartError, StartRun, StartWorkflow};
+pub use triggers::{SendError, SendEvent, Sent};
 pub use worker::{Output, OutputLine, Worker, WorkerOptions};
 
 /// Locks, whatever became of the one before: a panic is counted at its edge, and what our locks guard is whole after
@@ -61,6 +67,7 @@ struct Inner {
     metrics: Metrics,
     probes: probes::Probes,
     workspaces: workspace::Workspaces,
+    leadership: leader::Leadership,
     started_at: Timestamp,
     worker: WorkerId,
     draining: CancellationToken,
@@ -86,7 +93,9 @@ impl Engine {
         let workspaces = workspace::Workspaces::default();
         // No command of a project may see the store, the tokens or the logs of others.
         let sandbox = sandbox.hide(data.root());
-        let inner = Inner { env, store, data, sandbox, metrics, probes, workspaces, started_at, worker, draining };
+        let leadership = leader::Leadership::default();
+        let inner =
+            Inner { env, store, data, sandbox, metrics, probes, workspaces, leadership, started_at, worker, draining };
         Engine { inner: Arc::new(inner) }
     }
 
@@ -108,6 +117,10 @@ impl Engine {
     /// The sandbox commands run in.
     pub fn sandbox(&self) -> &Sandbox {
         &self.inner.sandbox
+    }
+
+    pub(crate) fn leadership(&self) -> &leader::Leadership {
+        &self.inner.leadership
     }
 
     pub(crate) fn workspaces(&self) -> &workspace::Workspaces {
@@ -146,6 +159,8 @@ impl Engine {
     /// When the store does not answer.
     pub async fn recover_node(&self) -> Result<Vec<mb_core::task::TaskKey>, mb_store::StoreError> {
         self.sweep().await;
+        // Nor need anybody wait for the end of a lead that nobody holds.
+        self.store().resign_node(self.env().now(), self.data().node(), self.worker_id()).await?;
         self.store().release_node(self.env().now(), self.data().node(), self.worker_id()).await
     }
 

@@ -58,6 +58,9 @@ pub struct Metrics {
     failures: Family<Class, Counter>,
     budget_exceeded: Family<Budget, Counter>,
     queue_depth: Family<Queue, Gauge>,
+    fires: Family<Outcome, Counter>,
+    fire_lag: Histogram,
+    leader: Gauge,
     slots_busy: Gauge,
     panics: Family<Edge, Counter>,
     uptime: Gauge<f64, AtomicU64>,
@@ -73,6 +76,9 @@ impl Metrics {
         let failures = Family::default();
         let budget_exceeded = Family::default();
         let queue_depth = Family::default();
+        let fires = Family::default();
+        let fire_lag = Histogram::new(exponential_buckets(0.01, 2.0, 16));
+        let leader = Gauge::default();
         let slots_busy = Gauge::default();
         let panics = Family::default();
         let uptime = Gauge::default();
@@ -103,6 +109,17 @@ impl Metrics {
             "Tasks ready to be claimed, by queue",
             Family::clone(&queue_depth),
         );
+        registry.register(
+            "meta_builder_schedule_fires",
+            "Starts that schedules and triggers led to, by what came of them",
+            Family::clone(&fires),
+        );
+        registry.register(
+            "meta_builder_schedule_lag_seconds",
+            "Time from the moment a start belongs to until it was made; a schedule's jitter is part of it",
+            fire_lag.clone(),
+        );
+        registry.register("meta_builder_leader", "1 while this process schedules for all nodes", leader.clone());
         registry.register("meta_builder_worker_slots_busy", "Tasks this process runs now", slots_busy.clone());
         registry.register("meta_builder_panics", "Panics caught, by edge", Family::clone(&panics));
         registry.register("meta_builder_uptime_seconds", "Seconds since this process started", uptime.clone());
@@ -115,6 +132,9 @@ impl Metrics {
             failures,
             budget_exceeded,
             queue_depth,
+            fires,
+            fire_lag,
+            leader,
             slots_busy,
             panics,
             uptime,
@@ -129,6 +149,19 @@ impl Metrics {
     /// A panic was caught at that edge (`request`, `task`, `loop`).
     pub fn panic(&self, edge: &str) {
         self.panics.get_or_create(&Edge { edge: edge.to_owned() }).inc();
+    }
+
+    /// Starts of schedules and triggers ended that way (`started`, `failed`, `missed`, `overlap`).
+    pub(crate) fn fired(&self, outcome: &'static str, count: u64) {
+        self.fires.get_or_create(&Outcome { outcome: outcome.to_owned() }).inc_by(count);
+    }
+
+    pub(crate) fn lag(&self, late: std::time::Duration) {
+        self.fire_lag.observe(late.as_secs_f64());
+    }
+
+    pub(crate) fn leads(&self, does: bool) {
+        self.leader.set(i64::from(does));
     }
 
     pub(crate) fn busy(&self, slots: usize) {

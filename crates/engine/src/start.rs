@@ -56,6 +56,25 @@ pub struct StartWorkflow {
     pub parent: Option<Parent>,
 }
 
+/// A wish for a run of a named workflow.
+#[derive(Debug, Clone)]
+pub struct RunNamed {
+    /// Whose.
+    pub tenant: TenantId,
+    /// The workflow's name.
+    pub workflow: String,
+    /// Which version of it; the current one when there is none.
+    pub version: Option<u32>,
+    /// What it gets: an object of names and values, or null for none.
+    pub inputs: serde_json::Value,
+    /// Who asks.
+    pub actor: String,
+    /// The same key again is the same run.
+    pub idempotency_key: Option<String>,
+    /// What asks, if not a person.
+    pub trigger: Option<Trigger>,
+}
+
 /// Why a run was not taken in.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -84,6 +103,14 @@ pub enum StartError {
         /// What does not fit.
         #[source]
         source: BadInputs,
+    },
+    /// There is no such named workflow, or it has no such version.
+    #[error("there is no workflow {name:?}{}", .version.map(|n| format!(" with version {n}")).unwrap_or_default())]
+    NoWorkflow {
+        /// The name.
+        name: String,
+        /// The version that was asked for.
+        version: Option<u32>,
     },
     /// Too many runs above it.
     #[error("runs are nested at most {DEPTH_MAX} deep")]
@@ -155,6 +182,19 @@ impl Engine {
         run.trigger = ask.trigger;
         let new = NewRun { run, idempotency_key: ask.idempotency_key, affinity: ask.affinity, actor: ask.actor };
         self.create(ask.tenant, new).await
+    }
+
+    /// Takes a run of a named workflow in: the version that was asked for, else the one that is current now.
+    ///
+    /// # Errors
+    /// [`StartError::NoWorkflow`], and as [`Engine::start_workflow`].
+    pub async fn start_named(&self, ask: RunNamed) -> Result<Run, StartError> {
+        let RunNamed { tenant, workflow: name, version, inputs, actor, idempotency_key, trigger } = ask;
+        let found = self.store().workflow(tenant, &name, version).await.map_err(StartError::Store)?;
+        let (_, workflow) = found.ok_or(StartError::NoWorkflow { name, version })?;
+        let ask =
+            StartWorkflow { tenant, workflow, inputs, actor, idempotency_key, affinity: None, trigger, parent: None };
+        self.start_workflow(ask).await
     }
 
     /// Stores a run, and gives it as it is stored.

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use mb_core::id::{RunId, TenantId};
-use mb_core::run::RunOutcome;
+use mb_core::run::{RunOutcome, TriggerKind};
 use mb_core::time::Timestamp;
 use serde_json::Value as Json;
 
@@ -44,6 +44,10 @@ pub struct FireRow {
     pub source: String,
     /// What names it beside that: the schedule's time, the run that ended, the event.
     pub occasion: String,
+    /// What kind of thing the source waits for.
+    pub kind: TriggerKind,
+    /// The source's name.
+    pub name: String,
     /// Whose.
     pub tenant: TenantId,
     /// Which workflow.
@@ -67,8 +71,7 @@ pub struct FireRow {
 impl FireRow {
     /// The key that makes its run one run, however often it is started.
     pub fn key(&self) -> String {
-        let kind = if self.source.starts_with("sch_") { "schedule" } else { "trigger" };
-        format!("{kind}/{}/{}", self.source, self.occasion)
+        format!("{}/{}/{}", self.kind, self.source, self.occasion)
     }
 }
 
@@ -207,6 +210,8 @@ pub(crate) async fn add(tx: &mut Session, fires: &[FireRow]) -> Result<u64, Stor
         let values = [
             Value::text(&fire.source),
             Value::text(&fire.occasion),
+            Value::id(fire.kind),
+            Value::text(&fire.name),
             Value::id(fire.tenant),
             Value::text(&fire.workflow),
             Value::Int(fire.version.map(i64::from)),
@@ -253,6 +258,8 @@ fn fire(row: &Row) -> Result<FireRow, StoreError> {
     Ok(FireRow {
         source: row.text("source")?,
         occasion: row.text("occasion")?,
+        kind: row.word("kind", TriggerKind::from_word)?,
+        name: row.text("name")?,
         tenant: row.parse("tenant")?,
         workflow: row.text("workflow")?,
         version: row

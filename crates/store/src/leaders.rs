@@ -79,6 +79,15 @@ impl Store {
         transaction!(self, Later, |tx| Ok(tx.execute(sql::LEADERS_RESIGN, &values).await? == 1))
     }
 
+    /// Ends what earlier processes of a node led. To be called by the holder of the node's lock, which proves them dead.
+    ///
+    /// # Errors
+    /// [`StoreError`], as any other verb.
+    pub async fn resign_node(&self, now: Timestamp, node: &str, except: WorkerId) -> Result<u64, StoreError> {
+        let values = [Value::text(node), Value::id(except), Value::time(now)];
+        transaction!(self, Later, |tx| tx.execute(sql::LEADERS_RESIGN_NODE, &values).await)
+    }
+
     /// Every row of leadership, by name, those that have run out included.
     ///
     /// # Errors

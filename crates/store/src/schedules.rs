@@ -213,12 +213,13 @@ impl Store {
         rows.iter().map(|row| Ok((schedule(row)?, row.int("is_running")? == 1))).collect()
     }
 
-    /// The open runs of a schedule.
+    /// The open runs of a schedule whose times were before one.
     ///
     /// # Errors
     /// [`StoreError`], as any other verb.
-    pub async fn schedule_open_runs(&self, source: &str) -> Result<Vec<RunId>, StoreError> {
-        self.read(sql::SCHEDULES_OPEN_RUNS, &[Value::text(source)]).await?.iter().map(|row| row.parse("run")).collect()
+    pub async fn schedule_open_runs(&self, source: &str, before: Timestamp) -> Result<Vec<RunId>, StoreError> {
+        let values = [Value::text(source), Value::time(before)];
+        self.read(sql::SCHEDULES_OPEN_RUNS, &values).await?.iter().map(|row| row.parse("run")).collect()
     }
 
     /// Writes a decision down: its starts, and where the schedule stands then. Says whether it was written; not when

@@ -53,6 +53,7 @@ statements! {
     LEADERS_LOCK = both "leaders/lock",
     LEADERS_MOVE = common "leaders/move",
     LEADERS_RESIGN = common "leaders/resign",
+    LEADERS_RESIGN_NODE = common "leaders/resign_node",
     LOGINS_ADD = common "logins/add",
     LOGINS_REDEEM = common "logins/redeem",
     LOGINS_SESSION_ADD = common "logins/session_add",

@@ -59,10 +59,12 @@ CREATE TABLE triggers (
 CREATE INDEX triggers_of ON triggers (tenant, kind, subject) WHERE paused IS NULL;
 
 -- Each start that a schedule or trigger decided on, and what came of it. (source, occasion) is what makes it happen
--- once: the occasion is the schedule's time, the run that ended or the event's id.
+-- once: the occasion is the schedule's time, the run that ended or the event's id. `name` is the source's.
 CREATE TABLE fires (
     source     TEXT COLLATE "C" NOT NULL,
     occasion   TEXT COLLATE "C" NOT NULL,
+    kind       TEXT COLLATE "C" NOT NULL CHECK (kind IN ('schedule', 'event', 'run')),
+    name       TEXT COLLATE "C" NOT NULL,
     tenant     TEXT COLLATE "C" NOT NULL,
     workflow   TEXT COLLATE "C" NOT NULL,
     version    BIGINT,

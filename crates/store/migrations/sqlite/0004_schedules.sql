@@ -59,10 +59,12 @@ CREATE TABLE triggers (
 CREATE INDEX triggers_of ON triggers (tenant, kind, subject) WHERE paused IS NULL;
 
 -- Each start that a schedule or trigger decided on, and what came of it. (source, occasion) is what makes it happen
--- once: the occasion is the schedule's time, the run that ended or the event's id.
+-- once: the occasion is the schedule's time, the run that ended or the event's id. `name` is the source's.
 CREATE TABLE fires (
     source     TEXT    NOT NULL,
     occasion   TEXT    NOT NULL,
+    kind       TEXT    NOT NULL CHECK (kind IN ('schedule', 'event', 'run')),
+    name       TEXT    NOT NULL,
     tenant     TEXT    NOT NULL,
     workflow   TEXT    NOT NULL,
     version    INTEGER,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use mb_core::id::TenantId;
 use mb_core::name::Name;
 use mb_core::workflow::Workflow;
-use mb_store::{Epoch, Published, StoreError};
+use mb_store::{Epoch, Published, StoreError, WorkerRow};
 
 use crate::support::{Home, TENANT, at, suite, worker, workflow};
 
@@ -133,6 +133,27 @@ async fn one_leads_and_the_next_waits_for_the_end_of_the_lead(home: Home) {
     let elsewhere = store.lead(at(99), "other", worker(2), ttl).await.unwrap().unwrap();
     assert_eq!(elsewhere.epoch, Epoch(1), "each name has its own");
     assert_eq!(store.leaders().await.unwrap().len(), 2);
+
+    // The lock of a node proves its earlier processes dead: nobody need wait for the end of their lead.
+    let seen = |n| WorkerRow {
+        id: worker(n),
+        node: "here".into(),
+        pid: 1,
+        version: "1".into(),
+        roles: BTreeSet::new(),
+        slots: [].into(),
+        affinity: None,
+        started_at: at(99),
+        state: "running".into(),
+    };
+    for n in [1, 5] {
+        store.worker_seen(at(99), &seen(n)).await.unwrap();
+    }
+    assert_eq!(store.resign_node(at(100), "elsewhere", worker(5)).await.unwrap(), 0);
+    assert_eq!(store.resign_node(at(100), "here", worker(1)).await.unwrap(), 0, "not one's own");
+    assert_eq!(store.resign_node(at(100), "here", worker(5)).await.unwrap(), 1);
+    let fifth = store.lead(at(100), "control", worker(5), ttl).await.unwrap().unwrap();
+    assert_eq!(fifth.epoch, Epoch(5));
 
     // Many who ask at once: one gets it.
     let ask = (10..20).map(|n| {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use mb_core::id::{ScheduleId, TriggerId};
-use mb_core::run::RunOutcome;
+use mb_core::run::{Parent, RunOutcome, Trigger as RunTrigger, TriggerKind};
 use mb_core::schedule::{Form, Schedule};
 use mb_core::trigger::{On, Trigger};
 use mb_store::{
@@ -49,6 +49,8 @@ fn fire(source: &str, seconds: u64) -> FireRow {
     FireRow {
         source: source.into(),
         occasion: at(seconds).to_string(),
+        kind: if source.starts_with("sch_") { TriggerKind::Schedule } else { TriggerKind::Event },
+        name: "nightly".into(),
         tenant: TENANT,
         workflow: "build".into(),
         version: None,
@@ -205,10 +207,11 @@ async fn a_schedule_is_busy_while_a_run_of_it_is_open(Home { store, .. }: Home) 
     store.create_run(at(61), new_run(1, at(61), &["a"])).await.unwrap();
     store.fire_settle(lead, &pending, &FireState::Started(run_id(1))).await.unwrap();
     assert_eq!(due(&store, 120).await, ["nightly-1 busy"]);
-    assert_eq!(store.schedule_open_runs(&pending.source).await.unwrap(), [run_id(1)]);
+    assert_eq!(store.schedule_open_runs(&pending.source, at(61)).await.unwrap(), [run_id(1)]);
+    assert!(store.schedule_open_runs(&pending.source, at(60)).await.unwrap().is_empty(), "only earlier times");
     store.cancel(at(62), TENANT, run_id(1), "ann").await.unwrap();
     assert_eq!(due(&store, 120).await, ["nightly-1"]);
-    assert!(store.schedule_open_runs(&pending.source).await.unwrap().is_empty());
+    assert!(store.schedule_open_runs(&pending.source, at(99)).await.unwrap().is_empty());
 
     // A time that waits is looked at again, although no further time has come.
     let waits = Decision { fires: vec![], after: at(120), waiting: Some(at(120)), ..decision(&read, 120) };
@@ -236,7 +239,7 @@ fn trigger(n: u8, on: On) -> TriggerRow {
         name: format!("t{n}"),
         workflow: "build".into(),
         version: None,
-        trigger: Trigger { on, inputs: BTreeMap::from([("who".into(), "event.data.who".into())]) },
+        trigger: Trigger { on, inputs: BTreeMap::from([("who".into(), "{{ event.data.who }}".into())]) },
         actor: "ann".into(),
         created_at: at(n.into()),
         paused: None,
@@ -296,8 +299,18 @@ async fn finished_runs_are_looked_at_once(Home { store, .. }: Home) {
     assert_eq!(store.fire_on_runs(lead, 0, upto, &[fire("trg_2", 21)]).await.unwrap(), Led::Done(0), "it was moved");
     assert_eq!(store.finished_after(upto).await.unwrap(), (vec![], upto));
     // What a run that a trigger started leads to is one further away from its beginning.
-    store.fire_settle(lead, &on, &FireState::Started(run_id(2))).await.unwrap();
-    assert_eq!(store.finished_after(0).await.unwrap().0.iter().map(|run| run.depth).collect::<Vec<_>>(), [0, 2]);
+    let mut third = new_run(3, at(30), &["a"]);
+    third.run.trigger = Some(RunTrigger { kind: TriggerKind::Run, name: "t".into(), depth: 2, due_at: None });
+    store.create_run(at(30), third).await.unwrap();
+    // One that is a step of another is none of its own.
+    let mut fourth = new_run(4, at(31), &["a"]);
+    fourth.run.parent = Some(Parent { run: run_id(3), step: "call".into(), number: 1, depth: 1 });
+    store.create_run(at(31), fourth).await.unwrap();
+    for n in 3..=4 {
+        store.cancel(at(n + 30), TENANT, run_id(n), "ann").await.unwrap();
+    }
+    let (runs, upto) = store.finished_after(upto).await.unwrap();
+    assert_eq!(runs.iter().map(|run| (run.run, run.depth)).collect::<Vec<_>>(), [(run_id(3), 2)]);
     // A leader whose row is new begins where the events are now.
     let fresh = store.lead(at(50), "fresh", worker(1), TTL).await.unwrap().unwrap();
     assert_eq!(store.leaders().await.unwrap().iter().find(|row| row.name == fresh.name).unwrap().position, upto);

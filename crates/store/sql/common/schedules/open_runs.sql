@@ -1,7 +1,7 @@
 SELECT r.id AS run
 FROM (
     SELECT l.run FROM fires AS l
-    WHERE l.source = $1 AND l.state = 'started'
+    WHERE l.source = $1 AND l.state = 'started' AND l.at < $2
     ORDER BY l.at DESC
     LIMIT 100
 ) AS f
