@@ -2,7 +2,8 @@
 
 use mb_core::attempt::Purpose;
 use mb_core::failure::{BreakerClass, FailureClass, FailureKind, Signal};
-use mb_core::run::{RunOutcome, StopReason, Success};
+use mb_core::run::{RunOutcome, StopReason, Success, TriggerKind};
+use mb_core::schedule::{CatchUp, Overlap};
 use mb_core::scope::Scope;
 use mb_core::task::QueueClass;
 use mb_core::workflow::StageKind;
@@ -18,8 +19,10 @@ macro_rules! closed {
 
 closed! {
     breaker_class = BreakerClass;
+    catch_up = CatchUp;
     failure_class = FailureClass;
     failure_kind = FailureKind;
+    overlap = Overlap;
     purpose = Purpose;
     queue_class = QueueClass;
     run_outcome = RunOutcome;
@@ -27,6 +30,7 @@ closed! {
     stage = StageKind;
     stop_reason = StopReason;
     success = Success;
+    trigger_kind = TriggerKind;
 }
 
 pub(crate) fn scopes() -> Array {
@@ -43,6 +47,10 @@ pub(crate) fn step_state() -> Object {
 
 pub(crate) fn task_state() -> Object {
     words(["queued", "running", "finished"])
+}
+
+pub(crate) fn fire_state() -> Object {
+    words(["pending", "started", "skipped", "failed"])
 }
 
 pub(crate) fn verdict() -> Object {
