@@ -122,6 +122,7 @@ impl Engine {
             inputs: fire.inputs.clone(),
             actor,
             idempotency_key: Some(fire.key()),
+            affinity: None,
             trigger: Some(Trigger { kind: fire.kind, name: fire.name.clone(), depth: fire.depth, due_at }),
         };
         Ok(FireState::Started(self.start_named(ask).await?.id))

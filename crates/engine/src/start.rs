@@ -71,6 +71,8 @@ pub struct RunNamed {
     pub actor: String,
     /// The same key again is the same run.
     pub idempotency_key: Option<String>,
+    /// Only a worker with this label may run it.
+    pub affinity: Option<String>,
     /// What asks, if not a person.
     pub trigger: Option<Trigger>,
 }
@@ -189,11 +191,10 @@ impl Engine {
     /// # Errors
     /// [`StartError::NoWorkflow`], and as [`Engine::start_workflow`].
     pub async fn start_named(&self, ask: RunNamed) -> Result<Run, StartError> {
-        let RunNamed { tenant, workflow: name, version, inputs, actor, idempotency_key, trigger } = ask;
+        let RunNamed { tenant, workflow: name, version, inputs, actor, idempotency_key, affinity, trigger } = ask;
         let found = self.store().workflow(tenant, &name, version).await.map_err(StartError::Store)?;
         let (_, workflow) = found.ok_or(StartError::NoWorkflow { name, version })?;
-        let ask =
-            StartWorkflow { tenant, workflow, inputs, actor, idempotency_key, affinity: None, trigger, parent: None };
+        let ask = StartWorkflow { tenant, workflow, inputs, actor, idempotency_key, affinity, trigger, parent: None };
         self.start_workflow(ask).await
     }
 

@@ -147,11 +147,17 @@ impl Registry<'_> {
         Ok(self.found(name, Some(version)).await?.0)
     }
 
-    /// Starts a run of a named workflow.
+    /// Starts a run of a named workflow, for the workers with this label, if one is given.
     ///
     /// # Errors
     /// See [`RegistryError`].
-    pub async fn start(&self, name: &str, wish: StartNamed, idempotency_key: Option<String>) -> Done<Run> {
+    pub async fn start(
+        &self,
+        name: &str,
+        wish: StartNamed,
+        idempotency_key: Option<String>,
+        affinity: Option<String>,
+    ) -> Done<Run> {
         let ask = RunNamed {
             tenant: self.tenant,
             workflow: name.to_owned(),
@@ -159,6 +165,7 @@ impl Registry<'_> {
             inputs: wish.inputs,
             actor: self.actor.to_owned(),
             idempotency_key,
+            affinity,
             trigger: None,
         };
         Ok(self.engine.start_named(ask).await?)

@@ -6,5 +6,8 @@ pub(crate) mod fleet;
 pub(crate) mod init;
 pub(crate) mod run;
 pub(crate) mod runs;
+pub(crate) mod schedule;
 pub(crate) mod token;
+pub(crate) mod trigger;
 pub(crate) mod up;
+pub(crate) mod workflow;

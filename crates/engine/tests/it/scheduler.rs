@@ -271,6 +271,7 @@ async fn what_a_leader_decided_and_did_not_make_is_made_once(nodes: Nodes) {
         inputs: Value::Null,
         actor: "other".into(),
         idempotency_key: Some(fire.key()),
+        affinity: None,
         trigger: None,
     };
     assert_eq!(two.start_named(again).await.expect("found").id, made, "the same start is the same run");
@@ -389,6 +390,7 @@ async fn a_circle_of_triggers_ends(nodes: Nodes) {
         inputs: json!({ "who": "ann" }),
         actor: "ann".into(),
         idempotency_key: None,
+        affinity: None,
         trigger: None,
     };
     node.start_named(first).await.expect("started");

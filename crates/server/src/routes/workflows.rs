@@ -175,5 +175,5 @@ async fn begin(state: &AppState, who: &Principal, headers: &HeaderMap, name: &st
     }
     let key = headers.get("idempotency-key").map(|value| value.to_str().map(str::to_owned)).transpose();
     let key = key.map_err(|_| Refusal::new(Code::BadRequest, "the Idempotency-Key is not plain text"))?;
-    Ok(registry(state, who).start(name, wish, key).await?)
+    Ok(registry(state, who).start(name, wish, key, None).await?)
 }
