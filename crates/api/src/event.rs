@@ -87,7 +87,7 @@ mod tests {
             seq: 7,
             run: RunId::from_bytes([1; 16]),
             at: Timestamp::from_micros(0),
-            kind: EventKind::StepFailed { step: "test".into(), reason: StopReason::NoStrategy },
+            kind: EventKind::StepFailed { step: "test".into(), reason: StopReason::NoStrategy, why: String::new() },
         };
         let wire = Event::from_domain(&event);
         let json = serde_json::to_value(&wire).expect("serialises");

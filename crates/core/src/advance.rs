@@ -13,16 +13,20 @@
 //!                                                    └──────not accepted──────┘
 //! ```
 
+mod begin;
 mod settle;
 mod turn;
+mod undo;
+mod waiting;
 
 use crate::attempt::AttemptOutcome;
 use crate::event::EventKind;
 use crate::id::WorkerId;
 use crate::repair::RepairOutcome;
-use crate::run::{Published, Run};
+use crate::run::{Published, Run, Signal};
 use crate::task::{TaskSpec, Work};
 use crate::time::Timestamp;
+pub use begin::{RUN_OUTPUTS_BYTES_MAX, RUN_STEPS_MAX};
 use turn::Turn;
 
 /// How often a worker may vanish while holding the same task before the task is given up.
@@ -74,6 +78,19 @@ pub enum RunEvent {
     Cancel {
         /// Who and why.
         by: String,
+    },
+    /// A signal came.
+    Signal(Signal),
+    /// Somebody decided about a step that waits for approval.
+    Decided {
+        /// The step.
+        step: String,
+        /// Which way.
+        approved: bool,
+        /// Who.
+        by: String,
+        /// Why, in their words.
+        reason: String,
     },
 }
 
@@ -127,6 +144,8 @@ pub fn apply(now: Timestamp, run: Run, event: RunEvent) -> Result<Advance, Illeg
         RunEvent::Lost { work } => turn.lost(&work, 1)?,
         RunEvent::GaveBack { work } => turn.lost(&work, 0)?,
         RunEvent::Cancel { by } => turn.cancel(by),
+        RunEvent::Signal(signal) => turn.signaled(signal)?,
+        RunEvent::Decided { step, approved, by, reason } => turn.decided(&step, approved, &by, &reason)?,
     }
     turn.settle();
     Ok(Advance { next: turn.run, effects: turn.effects, events: turn.events })
@@ -142,6 +161,8 @@ const fn event_name(event: &RunEvent) -> &'static str {
         RunEvent::Lost { .. } => "lost",
         RunEvent::GaveBack { .. } => "gave_back",
         RunEvent::Cancel { .. } => "cancel",
+        RunEvent::Signal(_) => "signal",
+        RunEvent::Decided { .. } => "decided",
     }
 }
 

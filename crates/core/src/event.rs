@@ -12,7 +12,7 @@ use crate::budget::{Axis, Spend};
 use crate::failure::{ExitCause, FailureClass, FailureKind, Fingerprint, Signal};
 use crate::id::{RunId, WorkerId};
 use crate::repair::PatchRef;
-use crate::run::{Published, RunOutcome, StopReason, Success};
+use crate::run::{Published, RunOutcome, StopReason, Success, Waiting};
 use crate::strategy::Strategy;
 use crate::time::{Timestamp, human};
 
@@ -135,6 +135,69 @@ pub enum EventKind {
         step: String,
         /// Why nothing more is tried.
         reason: StopReason,
+        /// What exactly, where the reason alone does not say it.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        why: String,
+    },
+    /// A step's condition was false.
+    #[serde(rename = "step.omitted")]
+    StepOmitted {
+        /// The step.
+        step: String,
+        /// The condition.
+        when: String,
+    },
+    /// A step waits for something other than a worker.
+    #[serde(rename = "step.waiting")]
+    StepWaiting {
+        /// The step.
+        step: String,
+        /// For what.
+        waiting: Waiting,
+    },
+    /// A foreach has its items.
+    #[serde(rename = "step.expanded")]
+    StepExpanded {
+        /// The step.
+        step: String,
+        /// How many.
+        items: u32,
+    },
+    /// Somebody decided an approval.
+    #[serde(rename = "step.decided")]
+    StepDecided {
+        /// The step.
+        step: String,
+        /// Which way.
+        approved: bool,
+        /// Who.
+        by: String,
+        /// Why, in their words.
+        reason: String,
+    },
+    /// A signal came.
+    #[serde(rename = "run.signaled")]
+    RunSignaled {
+        /// Its name.
+        name: String,
+        /// Who sent it.
+        by: String,
+        /// The step that waited for it; none when it is kept for one that will.
+        taken_by: Option<String>,
+    },
+    /// What had succeeded is being undone.
+    #[serde(rename = "run.compensating")]
+    RunCompensating {
+        /// The steps that will be undone, in that order.
+        steps: Vec<String>,
+    },
+    /// An output of the run has no value.
+    #[serde(rename = "run.output_failed")]
+    RunOutputFailed {
+        /// The output.
+        output: String,
+        /// Why not.
+        why: String,
     },
     /// A step will not run.
     #[serde(rename = "step.skipped")]
@@ -242,6 +305,13 @@ impl EventKind {
             Self::FailureClassified { .. } => "failure.classified",
             Self::StepSucceeded { .. } => "step.succeeded",
             Self::StepFailed { .. } => "step.failed",
+            Self::StepOmitted { .. } => "step.omitted",
+            Self::StepWaiting { .. } => "step.waiting",
+            Self::StepExpanded { .. } => "step.expanded",
+            Self::StepDecided { .. } => "step.decided",
+            Self::RunSignaled { .. } => "run.signaled",
+            Self::RunCompensating { .. } => "run.compensating",
+            Self::RunOutputFailed { .. } => "run.output_failed",
             Self::StepSkipped { .. } => "step.skipped",
             Self::StepCanceled { .. } => "step.canceled",
             Self::RepairQueued { .. } => "repair.queued",
@@ -262,6 +332,10 @@ impl EventKind {
             | Self::FailureClassified { step, .. }
             | Self::StepSucceeded { step, .. }
             | Self::StepFailed { step, .. }
+            | Self::StepOmitted { step, .. }
+            | Self::StepWaiting { step, .. }
+            | Self::StepExpanded { step, .. }
+            | Self::StepDecided { step, .. }
             | Self::StepSkipped { step, .. }
             | Self::StepCanceled { step }
             | Self::RepairQueued { step, .. }
@@ -272,6 +346,9 @@ impl EventKind {
             | Self::RunFinished { .. }
             | Self::CancelRequested { .. }
             | Self::RunPublished { .. }
+            | Self::RunSignaled { .. }
+            | Self::RunCompensating { .. }
+            | Self::RunOutputFailed { .. }
             | Self::TaskRequeued { .. }
             | Self::BudgetWarned { .. }
             | Self::BudgetExceeded { .. } => None,
@@ -295,14 +372,26 @@ impl EventKind {
                 "improved" => Tone::Warn,
                 _ => Tone::Plain,
             },
-            Self::FailureClassified { .. } | Self::StepFailed { .. } | Self::BudgetExceeded { .. } => Tone::Bad,
-            Self::StepSkipped { .. } | Self::StepCanceled { .. } | Self::CancelRequested { .. } => Tone::Warn,
+            Self::StepDecided { approved: true, .. } => Tone::Good,
+            Self::FailureClassified { .. }
+            | Self::StepFailed { .. }
+            | Self::StepDecided { approved: false, .. }
+            | Self::RunOutputFailed { .. }
+            | Self::BudgetExceeded { .. } => Tone::Bad,
+            Self::StepSkipped { .. }
+            | Self::StepCanceled { .. }
+            | Self::RunCompensating { .. }
+            | Self::CancelRequested { .. } => Tone::Warn,
             Self::RunCreated { .. }
             | Self::RunStarted
             | Self::RunPublished { .. }
             | Self::StepQueued { .. }
             | Self::StepStarted { .. }
             | Self::StepAttempted { .. }
+            | Self::StepOmitted { .. }
+            | Self::StepWaiting { .. }
+            | Self::StepExpanded { .. }
+            | Self::RunSignaled { .. }
             | Self::RepairQueued { .. }
             | Self::RepairStarted { .. } => Tone::Plain,
         }
@@ -334,7 +423,18 @@ impl EventKind {
                 Success::Retried => format!("{step} passed on a retry"),
                 Success::Kept => format!("{step} is kept from the run that is done again"),
             },
-            Self::StepFailed { step, reason } => format!("{step} stays failed: {}", reason.sentence()),
+            Self::StepFailed { step, reason, why } if why.is_empty() => {
+                format!("{step} stays failed: {}", reason.sentence())
+            }
+            Self::StepFailed { step, reason, why } => format!("{step} stays failed: {}: {why}", reason.sentence()),
+            Self::StepOmitted { step, when } => format!("{step} is not wanted: {when} is false"),
+            Self::StepWaiting { step, waiting } => format!("{step} is {waiting}"),
+            Self::StepExpanded { step, items } => format!("{step} has {}", count(*items, "item")),
+            Self::StepDecided { step, approved, by, reason } => decided(step, *approved, by, reason),
+            Self::RunSignaled { name, by, taken_by: Some(step) } => format!("signal {name} from {by} taken by {step}"),
+            Self::RunSignaled { name, by, taken_by: None } => format!("signal {name} from {by} kept"),
+            Self::RunCompensating { steps } => format!("undoing {}", steps.join(", ")),
+            Self::RunOutputFailed { output, why } => format!("output {output} has no value: {why}"),
             Self::StepSkipped { step, need } => format!("{step} skipped: it needs {need}"),
             Self::StepCanceled { step } => format!("{step} canceled"),
             Self::RepairQueued { step, repair, strategy } => format!("{step}: repair {repair} will try {strategy}"),
@@ -398,6 +498,12 @@ fn queued(step: &str, attempt: u32, purpose: Purpose, wait_ms: u64) -> String {
     };
     let wait = if wait_ms > 0 { format!(", after waiting {}", ms(wait_ms)) } else { String::new() };
     format!("{step}: attempt {attempt} {why}{wait}")
+}
+
+fn decided(step: &str, approved: bool, by: &str, reason: &str) -> String {
+    let word = if approved { "approved" } else { "rejected" };
+    let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+    format!("{step} {word} by {by}{reason}")
 }
 
 fn published_text(published: &Published) -> String {

@@ -11,7 +11,7 @@ use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use serde_json::{Map, Value, json};
 
-use crate::run::{Role, Run, Step};
+use crate::run::{Role, Run, Step, StepState};
 
 /// Instructions one evaluation may take.
 const FUEL: u64 = 100_000;
@@ -64,7 +64,8 @@ impl Scope {
 }
 
 fn data(run: &Run) -> Map<String, Value> {
-    let seen = run.steps.iter().filter(|step| matches!(step.role, Role::Step));
+    // One that is not over has nothing to say yet: naming it is a mistake in the workflow's needs, not a null.
+    let seen = run.steps.iter().filter(|step| step.role == Role::Step && matches!(step.state, StepState::Done { .. }));
     let one = |step: &Step| {
         let value = json!({ "output": step.output, "state": step.state_word() });
         (step.name.clone(), value)

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -231,6 +232,8 @@ pub struct Step {
     pub output: Option<Value>,
     /// When it began: the first attempt was queued or it began to wait.
     pub since: Option<Timestamp>,
+    /// When it was over.
+    pub ended_at: Option<Timestamp>,
 }
 
 /// How a step came to be in a run.
@@ -517,6 +520,7 @@ impl Step {
             role,
             output: None,
             since: None,
+            ended_at: None,
         }
     }
 }
@@ -567,6 +571,33 @@ impl Run {
                 spec.compensate.as_ref().map(|action| (spec, action))
             }
         }
+    }
+
+    /// When the run as a whole is out of time, if anything bounds it.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        self.workflow.timeout_ms.map(|ms| self.created_at + Duration::from_millis(ms))
+    }
+
+    /// When a step is out of time, if anything bounds it. What undoes a step has its step's time for itself.
+    pub fn deadline_of(&self, step: &Step) -> Option<Timestamp> {
+        let since = match &step.role {
+            Role::Item { of, .. } => self.step(of).and_then(|each| each.since),
+            Role::Step | Role::Undo { .. } => step.since,
+        };
+        let timeout_ms = self.part(step).and_then(|(spec, _)| spec.timeout_ms);
+        let own = since.zip(timeout_ms).map(|(since, ms)| since + Duration::from_millis(ms));
+        let whole = self.deadline().filter(|_| !matches!(step.role, Role::Undo { .. }));
+        own.into_iter().chain(whole).min()
+    }
+
+    /// Time left for a command of a step: of the run's budget and of the step's own. What undoes a step is not ended
+    /// by the budget.
+    pub fn time_left(&self, now: Timestamp, step: Option<&Step>) -> Duration {
+        let undoes = step.is_some_and(|step| matches!(step.role, Role::Undo { .. }));
+        let budget = self.workflow.budget.time_left(self.spend_at(now));
+        let budget = if undoes { Duration::MAX } else { budget };
+        let own = step.and_then(|step| self.deadline_of(step)).map(|deadline| deadline.since(now));
+        own.unwrap_or(Duration::MAX).min(budget)
     }
 
     /// How many runs are above this one.

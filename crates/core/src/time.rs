@@ -69,6 +69,16 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
+/// How long a `Retry-After` header asks to wait: seconds, or a date. None when it says neither.
+pub fn retry_after(now: Timestamp, header: &str) -> Option<Duration> {
+    if let Ok(seconds) = header.trim().parse::<u64>() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = header.trim().replace("GMT", "+0000");
+    let at = jiff::fmt::rfc2822::parse(&date).ok()?.timestamp();
+    Some(Timestamp::from_micros(at.as_microsecond()).since(now))
+}
+
 /// Whole milliseconds, the unit of every duration that is stored or sent.
 pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
@@ -89,6 +99,20 @@ pub fn human(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_service_may_ask_for_seconds_or_a_date() {
+        let now = Timestamp::from_micros(1_000_000);
+        let check = |header: &str, expected: Option<u64>| {
+            assert_eq!(retry_after(now, header).map(|wait| wait.as_secs()), expected, "{header}");
+        };
+        check("7", Some(7));
+        check(" 0 ", Some(0));
+        check("Thu, 01 Jan 1970 00:01:01 GMT", Some(60));
+        check("Thu, 01 Jan 1970 00:00:00 GMT", Some(0));
+        check("soon", None);
+        check("-1", None);
+    }
 
     #[test]
     fn no_duration_is_negative() {

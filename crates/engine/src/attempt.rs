@@ -1,14 +1,17 @@
-//! Executing an attempt: one command of one step, in the files of its group (see [`mod@crate::workspace`]).
+//! Executing an attempt: a command in the files of its group (see [`mod@crate::workspace`]), a request, a question to
+//! a model, a run of another workflow.
 
 use std::collections::BTreeSet;
 
-use mb_core::attempt::AttemptOutcome;
+use mb_core::attempt::{AttemptOutcome, Purpose};
 use mb_core::error::chain;
-use mb_core::failure::{ExitCause, Failure, FailureKind, Signal};
+use mb_core::failure::{ExitCause, Failure, FailureKind};
 use mb_core::time::millis;
+use mb_core::workflow::Action;
 
 use crate::context::{Checked, Context, TaskError};
 use crate::workspace::{self, Workspace};
+use crate::{child, http, llm, plain};
 
 /// Runs the attempt. Trouble with the files or the log is the attempt's failure, so that a run always ends; only
 /// trouble with the store is an error (the task is then given back).
@@ -21,6 +24,27 @@ pub(crate) async fn execute(context: &Context<'_>) -> Result<AttemptOutcome, Tas
 }
 
 async fn run(context: &Context<'_>) -> Result<AttemptOutcome, TaskError> {
+    let (step, _, action) = context.part()?;
+    if step.attempts.last().is_some_and(|attempt| attempt.purpose == Purpose::Timer) {
+        // The moment a step waits for has come; the run machine knows what that means.
+        return Ok(AttemptOutcome::plain(0, None));
+    }
+    match action {
+        Action::Shell(_) => shell(context).await,
+        Action::Http(request) => http::execute(context, request).await,
+        Action::Llm(question) => llm::execute(context, question).await,
+        Action::Workflow(call) => child::execute(context, call).await,
+        Action::Approval(_)
+        | Action::Wait(_)
+        | Action::Repair(_)
+        | Action::Transform(_)
+        | Action::Condition(_)
+        | Action::Foreach(_) => Err(TaskError::Corrupt(format!("a {} step has no task", action.kind()))),
+    }
+}
+
+/// A command, in the files of its group.
+async fn shell(context: &Context<'_>) -> Result<AttemptOutcome, TaskError> {
     let step = context.commanded()?;
     let group = context.run.workflow.group_of(&step.spec.name);
     let mut place = context.engine.workspaces().lock(context.run.id, group, context.run.tree()).await;
@@ -44,7 +68,7 @@ async fn run(context: &Context<'_>) -> Result<AttemptOutcome, TaskError> {
 }
 
 fn describe(checked: Checked, mut notes: Vec<String>) -> AttemptOutcome {
-    let Checked { outcome, failure, tests } = checked;
+    let Checked { outcome, failure, tests, output } = checked;
     notes.extend(outcome.notes);
     AttemptOutcome {
         exit: outcome.exit,
@@ -55,24 +79,14 @@ fn describe(checked: Checked, mut notes: Vec<String>) -> AttemptOutcome {
         sandbox: outcome.sandbox.to_string(),
         tests,
         notes,
+        output,
         ..AttemptOutcome::plain(millis(outcome.duration), failure)
     }
 }
 
 /// The outcome of a command that never ran, with the whole chain of causes in its summary.
 pub(crate) fn could_not_start(error: &TaskError) -> AttemptOutcome {
-    let summary = chain(error);
-    let failure = Failure {
-        kind: FailureKind::ConfigCi,
-        signal: Signal::ExitCause,
-        exit: ExitCause::NotStarted,
-        fingerprint: mb_repair::fingerprint("", "meta-builder", "not_started", &summary),
-        summary,
-        tool: None,
-        diagnostics: Vec::new(),
-        evidence: Vec::new(),
-        hints: BTreeSet::new(),
-        tests: None,
-    };
+    let failure = plain::failure("meta-builder", FailureKind::ConfigCi, chain(error));
+    let failure = Failure { exit: ExitCause::NotStarted, tool: None, ..failure };
     AttemptOutcome::plain(0, Some(failure))
 }

@@ -1,10 +1,12 @@
 //! What every task of a run needs: its project, its frozen files, its patches, its secrets.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use mb_core::error::chain;
-use mb_core::failure::{Failure, TestCounts};
+use mb_core::expression::{self, BadExpression, Scope};
+use mb_core::failure::{Failure, FailureKind, TestCounts};
 use mb_core::run::{Run, Step};
 use mb_core::task::{Fence, Work};
 use mb_core::time::Timestamp;
@@ -12,11 +14,13 @@ use mb_core::workflow::{Action, Shell, StepSpec};
 use mb_repair::Command;
 use mb_runner::{BadPattern, Job, LogSink, Outcome, Patch, Project, ProjectError, Redactor, Snapshot, Worktree};
 use mb_store::{Store, StoreError};
+use serde_json::Value;
 use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
 
+use crate::outputs::{self, Outputs};
 use crate::workspace::{Lent, Workspace};
-use crate::{Engine, Output, logs, reports};
+use crate::{Engine, Output, http, logs, plain, reports};
 
 /// Why a task could not do its work at all. Not a failure of the project: the task is given back or reported as
 /// not started.
@@ -30,6 +34,8 @@ pub(crate) enum TaskError {
     Corrupt(String),
     #[error("no empty folder can be made")]
     Blank(#[source] std::io::Error),
+    #[error("a value of the step cannot be computed")]
+    Expression(#[from] BadExpression),
     #[error("the log cannot be written")]
     Log(#[source] std::io::Error),
 }
@@ -68,8 +74,8 @@ pub(crate) struct Context<'a> {
     pub(crate) fence: Fence,
     pub(crate) cancel: CancellationToken,
     output: Output,
-    project: Project,
-    snapshot: Snapshot,
+    /// None for a task that needs no files.
+    files: Option<(Project, Snapshot)>,
     redactor: Redactor,
 }
 
@@ -79,6 +85,8 @@ pub(crate) struct Checked {
     /// None exactly when it succeeded.
     pub(crate) failure: Option<Failure>,
     pub(crate) tests: Option<TestCounts>,
+    /// What it put out.
+    pub(crate) output: Option<Value>,
 }
 
 impl<'a> Context<'a> {
@@ -91,21 +99,7 @@ impl<'a> Context<'a> {
         output: Output,
     ) -> Result<Context<'a>, TaskError> {
         let corrupt = |error: &dyn std::error::Error| TaskError::Corrupt(chain(error));
-        let project = match engine.workspaces().project(run.id) {
-            Some(project) => project,
-            None => {
-                let project = match &run.source {
-                    Some(source) => Project::open(Path::new(&source.root)).await?,
-                    None => Project::open(&engine.data().blank().map_err(TaskError::Blank)?).await?,
-                };
-                engine.workspaces().remember(run.id, project.clone());
-                project
-            }
-        };
-        let snapshot = match &run.source {
-            Some(source) => serde_json::from_value(source.snapshot.clone()).map_err(|e| corrupt(&e))?,
-            None => project.snapshot(&engine.data().snapshots(), &run.workflow.caches()).await?,
-        };
+        let files = if needs_files(run, work) { Some(files(engine, run).await?) } else { None };
         let redactor = redactor(run).map_err(|e| corrupt(&e))?;
         let log = engine.log_path(run.id, work);
         if let Some(folder) = log.parent() {
@@ -116,15 +110,19 @@ impl<'a> Context<'a> {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(TaskError::Log(error)),
             _ => {}
         }
-        Ok(Context { engine, run, work, fence, cancel, output, project, snapshot, redactor })
+        Ok(Context { engine, run, work, fence, cancel, output, files, redactor })
     }
 
-    pub(crate) fn project(&self) -> &Project {
-        &self.project
+    pub(crate) fn project(&self) -> Result<&Project, TaskError> {
+        self.files().map(|(project, _)| project)
     }
 
-    pub(crate) fn snapshot(&self) -> &Snapshot {
-        &self.snapshot
+    pub(crate) fn snapshot(&self) -> Result<&Snapshot, TaskError> {
+        self.files().map(|(_, snapshot)| snapshot)
+    }
+
+    fn files(&self) -> Result<&(Project, Snapshot), TaskError> {
+        self.files.as_ref().ok_or_else(|| TaskError::Corrupt(format!("{} was opened without files", self.work)))
     }
 
     /// The step this task is about: itself, what the workflow says about it, and its own action.
@@ -166,7 +164,7 @@ impl<'a> Context<'a> {
     pub(crate) async fn worktree(&self, part: u32, patches: &[Patch]) -> Result<Lent, TaskError> {
         let at = self.engine.data().worktree(self.run.id, self.work, self.fence, part);
         let caches = self.run.workflow.caches();
-        let worktree = self.project.worktree(&self.snapshot, &at, patches, &caches).await?;
+        let worktree = self.project()?.worktree(self.snapshot()?, &at, patches, &caches).await?;
         Ok(self.engine.workspaces().lend(worktree))
     }
 
@@ -178,9 +176,26 @@ impl<'a> Context<'a> {
         lends.then(|| self.engine.workspaces().idle(self.run.id, group, self.run.tree())).flatten()
     }
 
-    /// Time left of the run's budget.
+    /// Time left of the run's budget and of the step's own time.
     pub(crate) fn time_left(&self) -> Duration {
-        self.run.workflow.budget.time_left(self.run.spend_at(self.engine.env().now()))
+        let step = self.work.step().and_then(|name| self.run.step(name));
+        self.run.time_left(self.engine.env().now(), step)
+    }
+
+    fn without_secrets(&self, value: Value) -> Value {
+        match value {
+            Value::String(text) => Value::String(self.redact(&text)),
+            Value::Array(items) => items.into_iter().map(|item| self.without_secrets(item)).collect(),
+            Value::Object(fields) => {
+                fields.into_iter().map(|(name, value)| (name, self.without_secrets(value))).collect()
+            }
+            other => other,
+        }
+    }
+
+    /// A text without the secrets that are known.
+    pub(crate) fn redact(&self, text: &str) -> String {
+        self.redactor.redact(text).into_owned()
     }
 
     /// Runs a command with a step's environment and limits in a worktree.
@@ -190,27 +205,56 @@ impl<'a> Context<'a> {
         command: &Command,
         worktree: &Worktree,
     ) -> Result<Outcome, TaskError> {
+        self.started(step, command, worktree).await.map(|(outcome, _)| outcome)
+    }
+
+    /// The same, with what it put out.
+    async fn started(
+        &self,
+        step: Commanded<'_>,
+        command: &Command,
+        worktree: &Worktree,
+    ) -> Result<(Outcome, Outputs), TaskError> {
         let mut env = step.shell.env.clone();
         for name in &step.shell.env_pass {
             if let Ok(value) = std::env::var(name) {
                 env.entry(name.clone()).or_insert(value);
             }
         }
+        self.given(step, &mut env)?;
+        let outputs = self.outputs().await?;
+        env.insert(outputs::VARIABLE.to_owned(), outputs.file().to_string_lossy().into_owned());
         let job = Job {
             argv: command.argv.clone(),
             worktree: worktree.path(),
-            source_root: self.project.root(),
+            source_root: self.project()?.root(),
             dir: &command.dir,
             env,
             network: command.network,
             limits: step.shell.limits,
-            writable: Vec::new(),
+            writable: vec![outputs.folder().to_owned()],
             sandbox: self.engine.sandbox(),
             log: self.log()?,
             cancel: self.cancel.clone(),
             deadline: Some(self.time_left()),
         };
-        Ok(mb_runner::run(job).await)
+        Ok((mb_runner::run(job).await, outputs))
+    }
+
+    /// Adds the variables a command has from the run's data.
+    fn given(&self, step: Commanded<'_>, env: &mut BTreeMap<String, String>) -> Result<(), TaskError> {
+        let Some(of) = self.run.step(step.name).filter(|_| !step.shell.env_from.is_empty()) else { return Ok(()) };
+        let scope = Scope::of(self.run, of);
+        for (name, template) in &step.shell.env_from {
+            let value = expression::fill(&Value::String(template.clone()), &scope)?;
+            env.insert(name.clone(), value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+        }
+        Ok(())
+    }
+
+    /// Where a command puts its output.
+    async fn outputs(&self) -> Result<Outputs, TaskError> {
+        Outputs::make(self.engine.data().output(self.run.id, self.work, self.fence)).await.map_err(TaskError::Log)
     }
 
     /// Runs a step's own command and says what failed, if it failed.
@@ -219,14 +263,18 @@ impl<'a> Context<'a> {
         let command = Command { argv: command.argv(), dir: dir.clone(), network: *network };
         let from_line = self.lines().await + 1;
         let began = self.engine.env().now();
-        let outcome = self.command(step, &command, worktree).await?;
+        let (outcome, outputs) = self.started(step, &command, worktree).await?;
         let text = self.text(from_line).await;
         if outcome.exit.success() {
             let tests = mb_repair::test_counts(&text);
-            return Ok(Checked { outcome, failure: None, tests });
+            let (output, failure) = match outputs::read(&outputs.file()) {
+                Ok(output) => (output.map(|output| self.without_secrets(output)), None),
+                Err(error) => (None, Some(plain::failure("meta-builder", FailureKind::ConfigCi, chain(&error)))),
+            };
+            return Ok(Checked { outcome, failure, tests, output });
         }
         let failure = self.classify(step, &outcome, text, worktree, began).await?;
-        Ok(Checked { tests: failure.tests, failure: Some(failure), outcome })
+        Ok(Checked { tests: failure.tests, failure: Some(failure), outcome, output: None })
     }
 
     async fn classify(
@@ -266,7 +314,7 @@ impl<'a> Context<'a> {
     }
 
     /// Lines in the task's log so far.
-    async fn lines(&self) -> u64 {
+    pub(crate) async fn lines(&self) -> u64 {
         let path = self.engine.log_path(self.run.id, self.work);
         let counted = tokio::task::spawn_blocking(move || mb_runner::count_log_lines(&path)).await;
         counted.ok().and_then(Result::ok).unwrap_or(0)
@@ -284,10 +332,39 @@ impl<'a> Context<'a> {
     }
 }
 
+/// Whether a task works on files. Opening a project for every request and every question would be most of its cost.
+fn needs_files(run: &Run, work: &Work) -> bool {
+    let step = work.step().and_then(|name| run.step(name));
+    match step.and_then(|step| run.part(step)) {
+        Some((_, action)) => matches!(action, Action::Shell(_)),
+        None => true,
+    }
+}
+
+async fn files(engine: &Engine, run: &Run) -> Result<(Project, Snapshot), TaskError> {
+    let project = match engine.workspaces().project(run.id) {
+        Some(project) => project,
+        None => {
+            let project = match &run.source {
+                Some(source) => Project::open(Path::new(&source.root)).await?,
+                None => Project::open(&engine.data().blank().map_err(TaskError::Blank)?).await?,
+            };
+            engine.workspaces().remember(run.id, project.clone());
+            project
+        }
+    };
+    let snapshot = match &run.source {
+        Some(source) => serde_json::from_value(source.snapshot.clone()).map_err(|e| TaskError::Corrupt(chain(&e)))?,
+        None => project.snapshot(&engine.data().snapshots(), &run.workflow.caches()).await?,
+    };
+    Ok((project, snapshot))
+}
+
 /// What is taken out of a run's logs: secrets of the host's environment and those its steps set themselves.
 fn redactor(run: &Run) -> Result<Redactor, BadPattern> {
     let set = run.workflow.steps.iter().filter_map(StepSpec::as_shell).flat_map(|shell| shell.env.clone());
-    Redactor::from_host_env(set, &run.workflow.redact)
+    let named = http::secrets(&run.workflow).into_iter().map(|(name, value)| (format!("{name}_SECRET"), value));
+    Redactor::from_host_env(set.chain(named), &run.workflow.redact)
 }
 
 /// Patches by digest, in that order.

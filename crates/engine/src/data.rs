@@ -106,6 +106,11 @@ impl DataDir {
         self.worktrees().join(format!("{run}.{}.{}.{part}", file_name(&work.to_string()), fence.0))
     }
 
+    /// Where the commands of one grant of one task put their output.
+    pub fn output(&self, run: RunId, work: &Work, fence: Fence) -> PathBuf {
+        self.root.join("outputs").join(format!("{run}.{}.{}", file_name(&work.to_string()), fence.0))
+    }
+
     /// The log of one task.
     pub fn log(&self, run: RunId, work: &str) -> PathBuf {
         self.root.join("logs").join(run.to_string()).join(format!("{}.log", file_name(work)))

@@ -8,12 +8,19 @@
 //! (`mb_core::advance`).
 
 mod attempt;
+mod child;
 mod context;
 mod data;
 mod env;
+mod http;
 mod leader;
+mod llm;
 mod logs;
 mod metrics;
+mod net;
+mod outbound;
+mod outputs;
+mod plain;
 mod probes;
 mod publish;
 mod reaper;
@@ -26,7 +33,7 @@ mod worker;
 mod workspace;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use mb_core::id::WorkerId;
 use mb_core::probe::ProbeReport;
@@ -34,6 +41,7 @@ use mb_core::time::Timestamp;
 use mb_store::Store;
 use tokio_util::sync::CancellationToken;
 
+pub use child::Resolver;
 pub use data::{DataDir, DataError, NodeLock};
 pub use env::Env;
 pub use leader::LEAD_TTL;
@@ -41,9 +49,10 @@ pub use logs::{LogLine, LogPage};
 pub use mb_project::{Flag, Layers};
 pub use mb_runner::{Sandbox, SandboxLevel};
 pub use metrics::Metrics;
+pub use outbound::{MOCK, ModelSettings, Outbound};
 pub use reaper::Reaper;
 pub use scheduler::Scheduler;
-pub use start::{Frozen, RunNamed, StartError, StartRun, StartWorkflow};
+pub use start::{Frozen, RetryRun, RunNamed, StartError, StartRun, StartWorkflow};
 pub use triggers::{SendError, SendEvent, Sent};
 pub use worker::{Output, OutputLine, Worker, WorkerOptions};
 
@@ -71,6 +80,11 @@ struct Inner {
     started_at: Timestamp,
     worker: WorkerId,
     draining: CancellationToken,
+    outbound: OnceLock<Outbound>,
+    resolver: OnceLock<Resolver>,
+    /// For the requests of workflows; made when the first is.
+    client: OnceLock<reqwest::Client>,
+    model_client: OnceLock<reqwest::Client>,
 }
 
 /// What this binary is.
@@ -94,8 +108,25 @@ impl Engine {
         // No command of a project may see the store, the tokens or the logs of others.
         let sandbox = sandbox.hide(data.root());
         let leadership = leader::Leadership::default();
-        let inner =
-            Inner { env, store, data, sandbox, metrics, probes, workspaces, leadership, started_at, worker, draining };
+        let (outbound, resolver) = (OnceLock::new(), OnceLock::new());
+        let (client, model_client) = (OnceLock::new(), OnceLock::new());
+        let inner = Inner {
+            env,
+            store,
+            data,
+            sandbox,
+            metrics,
+            probes,
+            workspaces,
+            leadership,
+            started_at,
+            worker,
+            draining,
+            outbound,
+            resolver,
+            client,
+            model_client,
+        };
         Engine { inner: Arc::new(inner) }
     }
 
@@ -121,6 +152,44 @@ impl Engine {
 
     pub(crate) fn leadership(&self) -> &leader::Leadership {
         &self.inner.leadership
+    }
+
+    /// Says what workflows may reach and which model they ask. To be called before anything runs; until then, and
+    /// without it, neither a private address nor a model is there. The first call counts.
+    pub fn set_outbound(&self, outbound: Outbound) {
+        let _ = self.inner.outbound.set(outbound);
+    }
+
+    /// What workflows may reach.
+    pub fn outbound(&self) -> &Outbound {
+        self.inner.outbound.get_or_init(Outbound::default)
+    }
+
+    /// Says where the workflows are that steps name. The first call counts.
+    pub fn set_resolver(&self, resolver: Resolver) {
+        let _ = self.inner.resolver.set(resolver);
+    }
+
+    pub(crate) fn resolver(&self) -> Option<&Resolver> {
+        self.inner.resolver.get()
+    }
+
+    /// The client of HTTP steps.
+    pub(crate) fn client(&self) -> Result<reqwest::Client, reqwest::Error> {
+        if let Some(client) = self.inner.client.get() {
+            return Ok(client.clone());
+        }
+        let client = http::client(self.outbound().allow_private)?;
+        Ok(self.inner.client.get_or_init(|| client).clone())
+    }
+
+    /// The client for the model, whose address is the operator's.
+    pub(crate) fn model_client(&self) -> Result<reqwest::Client, reqwest::Error> {
+        if let Some(client) = self.inner.model_client.get() {
+            return Ok(client.clone());
+        }
+        let client = reqwest::Client::builder().connect_timeout(std::time::Duration::from_secs(10)).build()?;
+        Ok(self.inner.model_client.get_or_init(|| client).clone())
     }
 
     pub(crate) fn workspaces(&self) -> &workspace::Workspaces {

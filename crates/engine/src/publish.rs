@@ -32,7 +32,8 @@ pub(crate) async fn execute(context: &Context<'_>) -> Result<Published, TaskErro
         Ok(()) => published.patch_file = Some(file.to_string_lossy().into_owned()),
         Err(error) => published.problem = Some(format!("patch file {}: {error}", file.display())),
     }
-    if context.project().is_git() {
+    let (project, snapshot) = (context.project()?, context.snapshot()?);
+    if project.is_git() {
         let name = format!("{BRANCH_PREFIX}{}", context.run.id);
         let commits: Vec<(Patch, String)> = patches
             .into_iter()
@@ -45,7 +46,7 @@ pub(crate) async fn execute(context: &Context<'_>) -> Result<Published, TaskErro
                 (patch, message)
             })
             .collect();
-        match context.project().publish_branch(context.snapshot(), &name, &commits).await {
+        match project.publish_branch(snapshot, &name, &commits).await {
             Ok(commit) => published.branch = Some((name, commit)),
             Err(error) => published.problem = Some(format!("branch {name}: {}", chain(&error))),
         }

@@ -11,7 +11,7 @@ use mb_core::expression::{self, Scope};
 use mb_core::run::{Trigger, TriggerKind};
 use mb_core::schedule::{self, Due, Passed};
 use mb_core::time::Timestamp;
-use mb_store::{Cancel, Decision, FireRow, FireState, Lead, Led, ScheduleRow, StoreError};
+use mb_store::{Cancel, FireRow, FireState, Lead, Led, ScheduleDecision, ScheduleRow, StoreError};
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -155,13 +155,13 @@ impl Engine {
     }
 }
 
-fn decision(now: Timestamp, row: &ScheduleRow, due: &Due) -> Decision {
+fn decision(now: Timestamp, row: &ScheduleRow, due: &Due) -> ScheduleDecision {
     let starts = due.fires.iter().map(|fire| FireRow { cancels: fire.cancels, ..start(now, row, fire.at) });
     let passed = due.passed.iter().map(|passed| {
         let state = FireState::Skipped(why(row, passed));
         FireRow { state, ..fire_row(now, row, passed.first, row.set.inputs.clone()) }
     });
-    Decision {
+    ScheduleDecision {
         id: row.set.id,
         revision: row.revision,
         fires: passed.chain(starts).collect(),

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use mb_core::id::TenantId;
+use mb_core::again::NotAgain;
+use mb_core::expression::BadExpression;
+use mb_core::id::{RunId, TenantId};
 use mb_core::run::{Parent, Run, Source, Trigger};
 use mb_core::workflow::{BadInputs, BadWorkflow, DEPTH_MAX, Workflow};
 use mb_project::{ConfigErrors, Layers, Loaded};
@@ -77,6 +79,23 @@ pub struct RunNamed {
     pub trigger: Option<Trigger>,
 }
 
+/// A wish for a run to be done again.
+#[derive(Debug, Clone)]
+pub struct RetryRun {
+    /// Whose.
+    pub tenant: TenantId,
+    /// The run, which is over.
+    pub run: RunId,
+    /// The step to begin from; none means what did not succeed.
+    pub from: Option<String>,
+    /// Who asks.
+    pub actor: String,
+    /// The same key again is the same run.
+    pub idempotency_key: Option<String>,
+    /// Only a worker with this label may run it.
+    pub affinity: Option<String>,
+}
+
 /// Why a run was not taken in.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -106,14 +125,20 @@ pub enum StartError {
         #[source]
         source: BadInputs,
     },
-    /// There is no such named workflow, or it has no such version.
-    #[error("there is no workflow {name:?}{}", .version.map(|n| format!(" with version {n}")).unwrap_or_default())]
-    NoWorkflow {
+    /// There is no workflow of that name, or it has no such version.
+    #[error("there is no workflow named {name:?}{}", .version.map(|n| format!(" with version {n}")).unwrap_or_default())]
+    NoSuchWorkflow {
         /// The name.
         name: String,
-        /// The version that was asked for.
+        /// The version, when one was named.
         version: Option<u32>,
     },
+    /// An input has no value.
+    #[error("an input has no value")]
+    Expression(#[source] BadExpression),
+    /// It cannot be done again.
+    #[error(transparent)]
+    NotAgain(#[from] NotAgain),
     /// Too many runs above it.
     #[error("runs are nested at most {DEPTH_MAX} deep")]
     Depth,
@@ -189,13 +214,39 @@ impl Engine {
     /// Takes a run of a named workflow in: the version that was asked for, else the one that is current now.
     ///
     /// # Errors
-    /// [`StartError::NoWorkflow`], and as [`Engine::start_workflow`].
+    /// [`StartError::NoSuchWorkflow`], and as [`Engine::start_workflow`].
     pub async fn start_named(&self, ask: RunNamed) -> Result<Run, StartError> {
         let RunNamed { tenant, workflow: name, version, inputs, actor, idempotency_key, affinity, trigger } = ask;
         let found = self.store().workflow(tenant, &name, version).await.map_err(StartError::Store)?;
-        let (_, workflow) = found.ok_or(StartError::NoWorkflow { name, version })?;
+        let (_, workflow) = found.ok_or(StartError::NoSuchWorkflow { name, version })?;
         let ask = StartWorkflow { tenant, workflow, inputs, actor, idempotency_key, affinity, trigger, parent: None };
         self.start_workflow(ask).await
+    }
+
+    /// Does a run again as a new one: from the step named, or else from what did not succeed. None when the tenant has
+    /// no such run.
+    ///
+    /// # Errors
+    /// [`StartError::NotAgain`], [`StartError::Store`]; nothing was stored then.
+    pub async fn retry(&self, ask: RetryRun) -> Result<Option<Run>, StartError> {
+        let Some(old) = self.store().run(ask.tenant, ask.run).await.map_err(StartError::Store)? else {
+            return Ok(None);
+        };
+        let run = old.again(self.env().now(), self.env().run_id(), ask.from.as_deref())?;
+        let RetryRun { tenant, actor, idempotency_key, affinity, .. } = ask;
+        self.create(tenant, NewRun { run, idempotency_key, affinity, actor }).await.map(Some)
+    }
+
+    /// A tenant's workflow by its name.
+    pub(crate) async fn resolve(&self, tenant: TenantId, name: &str) -> Result<Workflow, StartError> {
+        let found = match self.resolver() {
+            Some(resolver) => resolver(tenant, name.to_owned()).await.map_err(StartError::Store)?,
+            None => {
+                let named = self.store().workflow(tenant, name, None).await.map_err(StartError::Store)?;
+                named.map(|(_, workflow)| workflow)
+            }
+        };
+        found.ok_or_else(|| StartError::NoSuchWorkflow { name: name.to_owned(), version: None })
     }
 
     /// Stores a run, and gives it as it is stored.

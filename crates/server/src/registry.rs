@@ -55,7 +55,7 @@ impl From<StartError> for RegistryError {
                 let StartError::Store(cause) = error else { unreachable!("it was one a line above") };
                 return cause.into();
             }
-            StartError::NoWorkflow { .. } => Code::WorkflowNotFound,
+            StartError::NoSuchWorkflow { .. } => Code::WorkflowNotFound,
             StartError::Inputs { .. } => Code::BadInputs,
             StartError::Workflow(_) | StartError::Depth => Code::BadWorkflow,
             _ => Code::BadProject,

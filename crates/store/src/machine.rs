@@ -119,6 +119,8 @@ struct StepDoc {
     output: Option<Json>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     since: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ended_at: Option<Timestamp>,
 }
 
 #[derive(Deserialize)]
@@ -168,7 +170,7 @@ pub(crate) fn decode(row: &Row) -> Result<Run, StoreError> {
     let mut steps: Vec<Step> = row
         .json::<Vec<StepRow>>("steps")?
         .into_iter()
-        .map(|StepRow { name, state: StepDoc { state, part: role, output, since } }| Step {
+        .map(|StepRow { name, state: StepDoc { state, part: role, output, since, ended_at } }| Step {
             name,
             state,
             attempts: Vec::new(),
@@ -176,6 +178,7 @@ pub(crate) fn decode(row: &Row) -> Result<Run, StoreError> {
             role,
             output,
             since,
+            ended_at,
         })
         .collect();
     let index: BTreeMap<String, usize> = steps.iter().enumerate().map(|(i, step)| (step.name.clone(), i)).collect();
@@ -223,6 +226,8 @@ struct Writes {
     withdrawn: Vec<Json>,
     interrupted: Vec<Json>,
     enqueued: Vec<Json>,
+    woken: Vec<Json>,
+    now: Timestamp,
     events: Vec<(TenantId, RunId, Timestamp, EventKind)>,
 }
 
@@ -247,6 +252,9 @@ pub(crate) async fn save(tx: &mut Session, turns: impl IntoIterator<Item = &Turn
         tx.execute(sql::TASKS_INTERRUPT, &[Value::array(writes.interrupted)]).await?;
     }
     run_all(tx, sql::TASKS_ENQUEUE, writes.enqueued).await?;
+    if !writes.woken.is_empty() {
+        tx.execute(sql::TASKS_WAKE, &[Value::array(writes.woken), Value::time(writes.now)]).await?;
+    }
     append(tx, writes.events).await
 }
 
@@ -272,6 +280,13 @@ impl Writes {
         }
         for (position, step) in run.steps.iter().enumerate() {
             self.collect_step(run, position, step, before.steps.get(position))?;
+        }
+        let ended = before.state.outcome().is_none() && run.state.outcome().is_some();
+        if let Some(parent) = run.parent.as_ref().filter(|_| ended) {
+            // Whoever started this run need not wait for its next question.
+            let work = Work::Attempt { step: parent.step.clone(), number: parent.number };
+            self.woken.push(name_of(parent.run, &work));
+            self.now = self.now.max(turn.now);
         }
         for effect in &turn.effects {
             match effect {
@@ -315,7 +330,13 @@ impl Writes {
 }
 
 fn step_doc(step: &Step) -> StepDoc {
-    StepDoc { state: step.state.clone(), part: step.role.clone(), output: step.output.clone(), since: step.since }
+    StepDoc {
+        state: step.state.clone(),
+        part: step.role.clone(),
+        output: step.output.clone(),
+        since: step.since,
+        ended_at: step.ended_at,
+    }
 }
 
 /// A task's name as the statements take it.

@@ -73,6 +73,16 @@ impl Store {
         Ok(run.filter(|run| run.tenant == tenant))
     }
 
+    /// The run that was made under a key, whole.
+    ///
+    /// # Errors
+    /// [`StoreError`], as any other verb.
+    pub async fn run_by_key(&self, tenant: TenantId, key: &str) -> Result<Option<Run>, StoreError> {
+        let rows = self.read(sql::RUNS_BY_KEY, &[Value::id(tenant), Value::text(key)]).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        self.run(tenant, row.parse("run")?).await
+    }
+
     /// Asks a run to stop: queued tasks leave the queue, whoever holds one is told at the next heartbeat.
     ///
     /// # Errors

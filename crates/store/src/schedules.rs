@@ -83,7 +83,7 @@ pub enum Added {
 
 /// A decision of the leader about one schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Decision {
+pub struct ScheduleDecision {
     /// About which.
     pub id: ScheduleId,
     /// About which revision of it.
@@ -227,7 +227,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`], as any other verb.
-    pub async fn schedule_decide(&self, lead: Lead, decision: &Decision) -> Result<Led<bool>, StoreError> {
+    pub async fn schedule_decide(&self, lead: Lead, decision: &ScheduleDecision) -> Result<Led<bool>, StoreError> {
         let values = [
             Value::id(decision.id),
             Value::int(decision.revision),

@@ -106,6 +106,7 @@ statements! {
     TASKS_OF_WORKER = both "tasks/of_worker",
     TASKS_SET_AFFINITY = common "tasks/set_affinity",
     TASKS_STATS = common "tasks/stats",
+    TASKS_WAKE = both "tasks/wake",
     TASKS_WITHDRAW = both "tasks/withdraw",
     TOKENS_ADD = common "tokens/add",
     TOKENS_BY_HASH = common "tokens/by_hash",

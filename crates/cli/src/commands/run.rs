@@ -195,10 +195,13 @@ fn refused(error: StartError) -> Failure {
             Failure::new(Exit::Usage, errors).mend(mend)
         }
         error @ StartError::NoSuchStep { .. } => Failure::new(Exit::Usage, error),
-        error @ (StartError::Workflow(_) | StartError::Inputs { .. } | StartError::Depth) => {
-            Failure::new(Exit::Usage, error)
-        }
-        error @ (StartError::Project(_) | StartError::NoWorkflow { .. }) => Failure::new(Exit::Usage, error),
+        error @ (StartError::Workflow(_)
+        | StartError::Inputs { .. }
+        | StartError::NoSuchWorkflow { .. }
+        | StartError::Expression(_)
+        | StartError::NotAgain(_)
+        | StartError::Depth) => Failure::new(Exit::Usage, error),
+        error @ StartError::Project(_) => Failure::new(Exit::Usage, error),
         error @ StartError::Store(_) => Failure::new(Exit::Unreachable, error).mend("mb doctor"),
     }
 }

@@ -1,5 +1,7 @@
 //! The run machine as data: scripts of outcomes in, the timeline out; and random walks that check what must
-//! always hold.
+//! always hold. What the kinds beside commands do is in [`kinds`].
+
+mod kinds;
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -77,6 +79,15 @@ fn report(work: &Work, word: &str) -> RunEvent {
         (Work::Publish, _) => {
             RunEvent::Published(Published { branch: None, patch_file: Some("p".into()), problem: None })
         }
+        (Work::Attempt { step, number }, "child") => {
+            let outcome = AttemptOutcome { child: Some(RunId::from_bytes([9; 16])), ..outcome(None) };
+            RunEvent::Attempted { step: step.clone(), number: *number, outcome }
+        }
+        (Work::Attempt { step, number }, word) if word.starts_with('=') => {
+            let output = serde_json::from_str(&word[1..]).expect("JSON after =");
+            let outcome = AttemptOutcome { output: Some(output), ..outcome(None) };
+            RunEvent::Attempted { step: step.clone(), number: *number, outcome }
+        }
         (Work::Attempt { step, number }, word) => {
             let failure = FailureKind::from_word(word).map(failure);
             assert!(failure.is_some() || word == "ok", "script word {word:?} for {work}");
@@ -99,7 +110,7 @@ fn report(work: &Work, word: &str) -> RunEvent {
 struct World {
     run: Run,
     now: Timestamp,
-    queue: VecDeque<Work>,
+    queue: VecDeque<(Work, Timestamp)>,
     lines: Vec<String>,
 }
 
@@ -116,8 +127,11 @@ impl World {
         self.run = advance.next;
         for effect in advance.effects {
             match effect {
-                Effect::Enqueue(spec) => self.queue.push_back(spec.work),
-                Effect::Withdraw(work) => self.queue.retain(|w| *w != work),
+                Effect::Enqueue(spec) => {
+                    self.queue.retain(|(work, _)| *work != spec.work);
+                    self.queue.push_back((spec.work, spec.ready_at));
+                }
+                Effect::Withdraw(work) => self.queue.retain(|(queued, _)| *queued != work),
                 Effect::Interrupt(_) => {}
             }
         }
@@ -127,12 +141,15 @@ impl World {
     /// Claims and ends the tasks of the script in its order: `("a", "ok")` ends the queued task of step a.
     fn play(&mut self, script: &[(&str, &str)]) {
         for (step, word) in script {
-            let at = self.queue.iter().position(|work| work.step().unwrap_or("publish") == *step);
-            let Some(work) = at.and_then(|at| self.queue.remove(at)) else {
+            let at = self.queue.iter().position(|(work, _)| work.step().unwrap_or("publish") == *step);
+            let Some((work, ready_at)) = at.and_then(|at| self.queue.remove(at)) else {
                 panic!("nothing queued for {step}; timeline so far:\n{}", self.lines.join("\n"))
             };
+            self.now = self.now.max(ready_at);
             self.apply(RunEvent::Claimed { work: work.clone(), worker: WORKER });
-            self.apply(report(&work, word));
+            if self.run.state.outcome().is_none() {
+                self.apply(report(&work, word));
+            }
         }
     }
 }
@@ -140,10 +157,18 @@ impl World {
 fn check(steps: Vec<StepSpec>, budget: Budget, script: &[(&str, &str)], expected: &Expect) {
     let mut world = World::new(run_of(steps, budget));
     world.play(script);
-    expected.assert_eq(&(world.lines.join("\n") + "\n"));
-    assert!(world.queue.is_empty(), "left on the queue: {:?}", world.queue);
-    let json = serde_json::to_string(&world.run).expect("a run serialises");
-    assert_eq!(serde_json::from_str::<Run>(&json).expect("and parses"), world.run);
+    world.told(expected);
+}
+
+impl World {
+    /// Compares the timeline, and that nothing is left to do; the run is the same after being stored.
+    fn told(&self, expected: &Expect) {
+        let world = self;
+        expected.assert_eq(&(world.lines.join("\n") + "\n"));
+        assert!(world.queue.is_empty(), "left on the queue: {:?}", world.queue);
+        let json = serde_json::to_string(&world.run).expect("a run serialises");
+        assert_eq!(serde_json::from_str::<Run>(&json).expect("and parses"), world.run);
+    }
 }
 
 #[test]
@@ -414,7 +439,7 @@ fn a_vanished_worker_is_forgiven_four_times() {
 fn a_cancelled_run_ends_when_its_last_task_does() {
     let mut world =
         World::new(run_of(vec![spec("a", &[], &[]), spec("b", &[], &[]), spec("c", &["a"], &[])], Budget::DEFAULT));
-    let work = world.queue.pop_front().expect("a is queued");
+    let (work, _) = world.queue.pop_front().expect("a is queued");
     world.apply(RunEvent::Claimed { work: work.clone(), worker: WORKER });
     world.apply(RunEvent::Cancel { by: "ada: wrong branch".into() });
     assert!(world.queue.is_empty(), "b was withdrawn");
@@ -441,13 +466,25 @@ fn late_and_foreign_events_change_nothing() {
 #[test]
 fn a_service_that_asks_to_wait_is_waited_for() {
     let mut world = World::new(run_of(vec![spec("a", &[], &[])], Budget::DEFAULT));
-    let work = world.queue.pop_front().expect("a is queued");
+    let (work, _) = world.queue.pop_front().expect("a is queued");
     world.apply(RunEvent::Claimed { work, worker: WORKER });
     let mut limited = failure(FailureKind::RateLimit);
     limited.hints.insert(Hint::RetryAfter { wait_ms: 7_000 });
     world.apply(RunEvent::Attempted { step: "a".into(), number: 1, outcome: outcome(Some(limited)) });
     let AttemptState::Queued { ready_at } = world.run.steps[0].attempts[1].state else { panic!("a is queued again") };
     assert_eq!(ready_at.since(world.now), std::time::Duration::from_secs(7));
+}
+
+impl Step {
+    /// Whether it ended while a task of it was in flight: its worker vanished too often, or it was cancelled.
+    fn ended_by_force(&self) -> bool {
+        matches!(
+            self.state,
+            StepState::Done {
+                outcome: StepOutcome::Failed { reason: StopReason::WorkerLost, .. } | StepOutcome::Canceled
+            }
+        )
+    }
 }
 
 /// What must hold after every event, whatever happens.
@@ -462,21 +499,20 @@ fn invariants(run: &Run) {
         );
         let live = step.attempts.iter().filter(|a| a.outcome().is_none()).count()
             + step.repairs.iter().filter(|r| r.outcome().is_none()).count();
-        let lost = matches!(
-            step.state,
-            StepState::Done {
-                outcome: StepOutcome::Failed { reason: StopReason::WorkerLost, .. } | StepOutcome::Canceled
-            }
-        );
-        assert_eq!(
-            live,
-            usize::from(step.is_active() || (lost && live == 1)),
-            "at most one task of {} in flight",
+        // A step that waits has at most its clock, or its question about another run.
+        let waits = matches!(step.state, StepState::Waiting(_));
+        let over = matches!(step.state, StepState::Done { .. });
+        let left = over && step.ended_by_force();
+        assert!(live <= 1, "at most one task of {} in flight", step.name);
+        assert!(
+            live == usize::from(step.is_active()) || waits || left,
+            "{} has a task exactly when it is active",
             step.name
         );
+        assert_eq!(over, step.ended_at.is_some(), "{} says when it was over", step.name);
     }
     if run.state.outcome().is_some_and(|o| matches!(o, RunOutcome::Passed | RunOutcome::Repaired)) {
-        assert!(run.steps.iter().all(Step::succeeded));
+        assert!(run.steps.iter().all(Step::satisfied));
     }
 }
 
@@ -491,7 +527,8 @@ proptest! {
         for _ in 0..2_000 {
             let Some((pick, word)) = choices.next().filter(|_| !world.queue.is_empty()) else { break };
             let at = pick % world.queue.len();
-            let work = world.queue.remove(at).expect("in range");
+            let (work, ready_at) = world.queue.remove(at).expect("in range");
+            world.now = world.now.max(ready_at);
             world.apply(RunEvent::Claimed { work: work.clone(), worker: WORKER });
             invariants(&world.run);
             let word = if matches!(work, Work::Repair { .. }) { verdicts[word] } else { words[word] };

@@ -7,9 +7,10 @@ use crate::attempt::{Attempt, AttemptOutcome, AttemptState, Purpose};
 use crate::event::EventKind;
 use crate::id::WorkerId;
 use crate::repair::{PatchRef, Repair, RepairOutcome, RepairState, Verdict};
-use crate::run::{AppliedPatch, Published, Run, RunState, Step, StepOutcome, StepState, StopReason, Success};
+use crate::run::{AppliedPatch, Published, Run, RunState, Step, StepOutcome, StepState, StopReason, Success, Waiting};
 use crate::task::{QueueClass, TaskSpec, Work};
 use crate::time::Timestamp;
+use crate::workflow::Action;
 
 /// One application of an event: the run being changed and what follows from it.
 pub(super) struct Turn {
@@ -27,21 +28,34 @@ struct Ended {
 
 impl Turn {
     pub(super) fn created(&mut self) {
+        let kept = self.run.steps.iter().filter_map(|step| match &step.state {
+            StepState::Done { outcome: StepOutcome::Succeeded { how } } => {
+                Some(EventKind::StepSucceeded { step: step.name.clone(), how: *how })
+            }
+            _ => None,
+        });
+        let kept: Vec<EventKind> = kept.collect();
         self.events.push(EventKind::RunCreated {
             workflow: self.run.workflow.name.clone(),
             digest: self.run.workflow.digest(),
             steps: u32::try_from(self.run.steps.len()).unwrap_or(u32::MAX),
         });
+        self.events.extend(kept);
     }
 
     pub(super) fn claimed(&mut self, work: &Work, worker: WorkerId) -> Result<(), Illegal> {
-        let now = self.now;
+        let (now, before) = (self.now, self.events.len());
         match work {
             Work::Attempt { step, number } => {
                 let attempt = self.last_attempt(step, *number, "claimed")?;
                 let AttemptState::Queued { .. } = attempt.state else { return Err(not_queued(work)) };
                 attempt.state = AttemptState::Running { worker, since: now };
-                self.events.push(EventKind::StepStarted { step: step.clone(), attempt: *number, worker });
+                let purpose = attempt.purpose;
+                let index = self.index(step, "claimed")?;
+                // A clock that has run down, and a question about another run, are no news.
+                if purpose != Purpose::Timer && self.run.steps[index].state == StepState::Attempting {
+                    self.events.push(EventKind::StepStarted { step: step.clone(), attempt: *number, worker });
+                }
             }
             Work::Repair { step, number } => {
                 let repair = self.last_repair(step, *number, "claimed")?;
@@ -55,14 +69,24 @@ impl Turn {
         if self.run.started_at.is_none() {
             self.run.started_at = Some(now);
             self.run.state = RunState::Running;
-            let before_the_step = self.events.len() - 1;
-            self.events.insert(before_the_step, EventKind::RunStarted);
+            self.events.insert(before, EventKind::RunStarted);
         }
         Ok(())
     }
 
     pub(super) fn attempted(&mut self, step: &str, number: u32, outcome: AttemptOutcome) -> Result<(), Illegal> {
         let Ended { index, since } = self.attempt_running(step, number)?;
+        if let Some(child) = outcome.child {
+            self.poll_later(index, child);
+            return Ok(());
+        }
+        let target = &mut self.run.steps[index];
+        let last = target.attempts.last_mut().expect("attempt_running found the last attempt");
+        if last.purpose == Purpose::Timer {
+            last.state = AttemptState::Finished { since, at: self.now, outcome: Box::new(outcome) };
+            self.expired(index);
+            return Ok(());
+        }
         self.events.push(EventKind::StepAttempted {
             step: step.to_owned(),
             attempt: number,
@@ -81,6 +105,8 @@ impl Turn {
             });
         }
         let success = outcome.success();
+        let output = outcome.output.clone();
+        self.run.spend.cost_microusd.0 = self.run.spend.cost_microusd.0.saturating_add(outcome.cost_microusd.0);
         let target = &mut self.run.steps[index];
         let last = target.attempts.last_mut().expect("attempt_running found the last attempt");
         let purpose = last.purpose;
@@ -92,7 +118,7 @@ impl Turn {
                 Purpose::Recheck => Success::Rechecked,
                 Purpose::Retry => Success::Retried,
             };
-            self.succeed(index, how);
+            self.give(index, how, output);
         } else {
             target.state = StepState::Failing;
         }
@@ -148,6 +174,7 @@ impl Turn {
         }));
         self.succeed(index, Success::Repaired);
         for other in 0..self.run.steps.len() {
+            let is_command = matches!(self.run.part(&self.run.steps[other]), Some((_, Action::Shell(_))));
             let is_failed = matches!(
                 self.run.steps[other].state,
                 StepState::Failing
@@ -155,10 +182,27 @@ impl Turn {
                         outcome: StepOutcome::Failed { reason: StopReason::Exhausted | StopReason::NoStrategy, .. }
                     }
             );
-            if is_failed {
+            if is_failed && is_command {
+                self.run.steps[other].ended_at = None;
                 self.attempt(other, Purpose::Recheck, std::time::Duration::ZERO);
             } else if matches!(self.run.steps[other].state, StepState::Done { outcome: StepOutcome::Skipped { .. } }) {
                 self.run.steps[other].state = StepState::Blocked;
+                self.run.steps[other].ended_at = None;
+            }
+        }
+        self.reopen();
+    }
+
+    /// A foreach that failed over an item that now runs again waits for its items again.
+    fn reopen(&mut self) {
+        for index in 0..self.run.steps.len() {
+            let step = &self.run.steps[index];
+            let failed =
+                matches!(step.state, StepState::Done { outcome: StepOutcome::Failed { reason: StopReason::Part, .. } });
+            let is_open = |&item: &usize| !matches!(self.run.steps[item].state, StepState::Done { .. });
+            if failed && self.items_of(&step.name).iter().any(is_open) {
+                self.run.steps[index].state = StepState::Waiting(Waiting::Items);
+                self.run.steps[index].ended_at = None;
             }
         }
     }
@@ -194,15 +238,24 @@ impl Turn {
         };
         self.events.push(EventKind::TaskRequeued { task: work.to_string(), losses });
         match work.step().and_then(|step| self.run.steps.iter().position(|s| s.name == step)) {
-            Some(index) if self.run.cancel.is_some() => self.cancel_step(index),
             Some(index) if losses >= LOSSES_MAX => self.fail(index, StopReason::WorkerLost),
-            _ => self.effects.push(Effect::Enqueue(TaskSpec {
-                work: work.clone(),
-                class: QueueClass::Cpu,
-                ready_at: now,
-            })),
+            Some(index) if self.stops(index) => self.cancel_step(index),
+            index => {
+                let timer = index.is_some_and(|index| matches!(self.run.steps[index].state, StepState::Waiting(_)));
+                let class = index.map_or(QueueClass::Cpu, |index| self.class_of(index));
+                let class = if timer { QueueClass::Io } else { class };
+                self.effects.push(Effect::Enqueue(TaskSpec { work: work.clone(), class, ready_at: now }));
+            }
         }
         Ok(())
+    }
+
+    /// Whether a step of a cancelled run is over as soon as nothing of it runs. One that started another run has to
+    /// cancel that first.
+    fn stops(&self, index: usize) -> bool {
+        let action = self.run.part(&self.run.steps[index]).map(|(_, action)| action);
+        let undoes = matches!(self.run.state, RunState::Compensating { .. });
+        self.run.cancel.is_some() && !undoes && !matches!(action, Some(Action::Workflow(_)))
     }
 
     pub(super) fn cancel(&mut self, by: String) {
@@ -214,15 +267,30 @@ impl Turn {
         if self.run.state == RunState::Publishing {
             self.effects.push(Effect::Withdraw(Work::Publish));
         }
+        if matches!(self.run.state, RunState::Compensating { .. }) {
+            return;
+        }
         for index in 0..self.run.steps.len() {
             let Some((work, queued)) = in_flight(&self.run.steps[index]) else { continue };
-            if queued {
+            if !queued {
+                self.effects.push(Effect::Interrupt(work));
+            } else if self.stops(index) {
                 self.effects.push(Effect::Withdraw(work));
                 self.cancel_step(index);
             } else {
-                self.effects.push(Effect::Interrupt(work));
+                self.hurry(index, work);
             }
         }
+    }
+
+    /// Has a queued task done now.
+    fn hurry(&mut self, index: usize, work: Work) {
+        let ready_at = self.now;
+        if let Some(last) = self.run.steps[index].attempts.last_mut() {
+            last.state = AttemptState::Queued { ready_at };
+        }
+        let class = self.class_of(index);
+        self.effects.push(Effect::Enqueue(TaskSpec { work, class, ready_at }));
     }
 
     fn index(&self, step: &str, event: &'static str) -> Result<usize, Illegal> {
@@ -233,7 +301,7 @@ impl Turn {
     fn last_attempt(&mut self, step: &str, number: u32, event: &'static str) -> Result<&mut Attempt, Illegal> {
         let index = self.index(step, event)?;
         let target = &mut self.run.steps[index];
-        let fits = target.state == StepState::Attempting;
+        let fits = matches!(target.state, StepState::Attempting | StepState::Waiting(_));
         let last = target.attempts.last_mut().filter(|attempt| fits && attempt.number == number);
         last.ok_or_else(|| Illegal { event, why: format!("attempt {step}#{number} is not in flight") })
     }
@@ -268,7 +336,7 @@ fn not_queued(work: &Work) -> Illegal {
 /// The task a step has in flight, and whether it is still unclaimed.
 fn in_flight(step: &Step) -> Option<(Work, bool)> {
     match step.state {
-        StepState::Attempting => {
+        StepState::Attempting | StepState::Waiting(Waiting::Child { .. }) => {
             let last = step.attempts.last()?;
             let queued = matches!(last.state, AttemptState::Queued { .. });
             Some((Work::Attempt { step: step.name.clone(), number: last.number }, queued))

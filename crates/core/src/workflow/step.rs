@@ -4,12 +4,15 @@
 //! without `kind` is a shell step, which is how every workflow before the other kinds was written.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 use super::{Action, Shell};
+use crate::id::RunId;
 
 /// One node of the DAG.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -65,6 +68,19 @@ fn longest() -> u64 {
 
 fn jitter() -> u32 {
     20
+}
+
+impl Retry {
+    /// How long is waited before the try after the `n`th, from 1.
+    pub fn wait(&self, run: RunId, step: &str, n: u32) -> Duration {
+        let doubled = self.base_ms.saturating_mul(1 << n.saturating_sub(1).min(32));
+        let wait_ms = doubled.min(self.max_ms);
+        let more = wait_ms / 100 * u64::from(self.jitter.min(100));
+        // No random number: a decision that is made again must be the same.
+        let digest = Sha256::digest(format!("{run}/{step}#{n}"));
+        let drawn = digest.iter().take(8).fold(0u64, |sum, byte| (sum << 8) | u64::from(*byte));
+        Duration::from_millis(wait_ms.saturating_add(drawn % more.saturating_add(1)))
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]

@@ -88,7 +88,7 @@ async fn a_failing_run_is_repaired_across_restarts(home: Home) {
     }
     let run = home.store.run(TENANT, run_id(1)).await.unwrap().unwrap();
     assert_eq!(run.state, RunState::Done { outcome: RunOutcome::Repaired });
-    assert_eq!(run.source.snapshot["big"], u64::MAX);
+    assert_eq!(run.source.as_ref().unwrap().snapshot["big"], u64::MAX);
     assert_eq!(home.store.patch(DIGEST).await.unwrap().as_deref(), Some("-a\0\n+b\n"));
     assert_eq!(home.store.patch("none").await.unwrap(), None);
     assert_eq!(home.store.patches(&run.changes()).await.unwrap(), ["-a\0\n+b\n"]);

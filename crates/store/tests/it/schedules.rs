@@ -8,7 +8,7 @@ use mb_core::run::{Parent, RunOutcome, Trigger as RunTrigger, TriggerKind};
 use mb_core::schedule::{Form, Schedule};
 use mb_core::trigger::{On, Trigger};
 use mb_store::{
-    Added, Decision, FireRow, FireState, Lead, Led, NewSchedule, SCHEDULES_MAX, ScheduleRow, Store, TriggerRow,
+    Added, FireRow, FireState, Lead, Led, NewSchedule, SCHEDULES_MAX, ScheduleDecision, ScheduleRow, Store, TriggerRow,
 };
 use serde_json::json;
 
@@ -63,8 +63,8 @@ fn fire(source: &str, seconds: u64) -> FireRow {
     }
 }
 
-fn decision(row: &ScheduleRow, seconds: u64) -> Decision {
-    Decision {
+fn decision(row: &ScheduleRow, seconds: u64) -> ScheduleDecision {
+    ScheduleDecision {
         id: row.set.id,
         revision: row.revision,
         fires: vec![fire(&row.set.id.to_string(), seconds)],
@@ -214,7 +214,7 @@ async fn a_schedule_is_busy_while_a_run_of_it_is_open(Home { store, .. }: Home) 
     assert!(store.schedule_open_runs(&pending.source, at(99)).await.unwrap().is_empty());
 
     // A time that waits is looked at again, although no further time has come.
-    let waits = Decision { fires: vec![], after: at(120), waiting: Some(at(120)), ..decision(&read, 120) };
+    let waits = ScheduleDecision { fires: vec![], after: at(120), waiting: Some(at(120)), ..decision(&read, 120) };
     store.schedule_decide(lead, &waits).await.unwrap();
     assert_eq!(due(&store, 121).await, ["nightly-1"]);
     assert_eq!(row(&store, 1).await.waiting, Some(at(120)));
