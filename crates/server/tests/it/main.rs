@@ -5,5 +5,6 @@ mod answers;
 mod fixture;
 mod getting_in;
 mod pages;
+mod registry;
 mod streams;
 mod support;
