@@ -11,5 +11,6 @@ mod crash;
 mod examples;
 mod help;
 mod postgres;
+mod registry;
 mod server;
 mod support;
