@@ -58,12 +58,37 @@ pub struct Metrics {
     failures: Family<Class, Counter>,
     budget_exceeded: Family<Budget, Counter>,
     queue_depth: Family<Queue, Gauge>,
-    fires: Family<Outcome, Counter>,
-    fire_lag: Histogram,
-    leader: Gauge,
+    schedule: ScheduleMetrics,
     slots_busy: Gauge,
     panics: Family<Edge, Counter>,
     uptime: Gauge<f64, AtomicU64>,
+}
+
+/// Of schedules, triggers and the lead.
+struct ScheduleMetrics {
+    fires: Family<Outcome, Counter>,
+    lag: Histogram,
+    leader: Gauge,
+}
+
+impl ScheduleMetrics {
+    fn new(registry: &mut Registry) -> ScheduleMetrics {
+        let fires = Family::default();
+        let lag = Histogram::new(exponential_buckets(0.01, 2.0, 16));
+        let leader = Gauge::default();
+        registry.register(
+            "meta_builder_schedule_fires",
+            "Starts that schedules and triggers led to, by what came of them",
+            Family::clone(&fires),
+        );
+        registry.register(
+            "meta_builder_schedule_lag_seconds",
+            "Time from the moment a start belongs to until it was made; a schedule's jitter is part of it",
+            lag.clone(),
+        );
+        registry.register("meta_builder_leader", "1 while this process schedules for all nodes", leader.clone());
+        ScheduleMetrics { fires, lag, leader }
+    }
 }
 
 impl Metrics {
@@ -76,9 +101,7 @@ impl Metrics {
         let failures = Family::default();
         let budget_exceeded = Family::default();
         let queue_depth = Family::default();
-        let fires = Family::default();
-        let fire_lag = Histogram::new(exponential_buckets(0.01, 2.0, 16));
-        let leader = Gauge::default();
+        let schedule = ScheduleMetrics::new(&mut registry);
         let slots_busy = Gauge::default();
         let panics = Family::default();
         let uptime = Gauge::default();
@@ -109,17 +132,6 @@ impl Metrics {
             "Tasks ready to be claimed, by queue",
             Family::clone(&queue_depth),
         );
-        registry.register(
-            "meta_builder_schedule_fires",
-            "Starts that schedules and triggers led to, by what came of them",
-            Family::clone(&fires),
-        );
-        registry.register(
-            "meta_builder_schedule_lag_seconds",
-            "Time from the moment a start belongs to until it was made; a schedule's jitter is part of it",
-            fire_lag.clone(),
-        );
-        registry.register("meta_builder_leader", "1 while this process schedules for all nodes", leader.clone());
         registry.register("meta_builder_worker_slots_busy", "Tasks this process runs now", slots_busy.clone());
         registry.register("meta_builder_panics", "Panics caught, by edge", Family::clone(&panics));
         registry.register("meta_builder_uptime_seconds", "Seconds since this process started", uptime.clone());
@@ -132,9 +144,7 @@ impl Metrics {
             failures,
             budget_exceeded,
             queue_depth,
-            fires,
-            fire_lag,
-            leader,
+            schedule,
             slots_busy,
             panics,
             uptime,
@@ -153,15 +163,15 @@ impl Metrics {
 
     /// Starts of schedules and triggers ended that way (`started`, `failed`, `missed`, `overlap`).
     pub(crate) fn fired(&self, outcome: &'static str, count: u64) {
-        self.fires.get_or_create(&Outcome { outcome: outcome.to_owned() }).inc_by(count);
+        self.schedule.fires.get_or_create(&Outcome { outcome: outcome.to_owned() }).inc_by(count);
     }
 
     pub(crate) fn lag(&self, late: std::time::Duration) {
-        self.fire_lag.observe(late.as_secs_f64());
+        self.schedule.lag.observe(late.as_secs_f64());
     }
 
     pub(crate) fn leads(&self, does: bool) {
-        self.leader.set(i64::from(does));
+        self.schedule.leader.set(i64::from(does));
     }
 
     pub(crate) fn busy(&self, slots: usize) {

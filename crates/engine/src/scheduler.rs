@@ -79,7 +79,7 @@ impl Engine {
                 }
             }
             Led::Done(false) => {
-                tracing::debug!(schedule = %row.set.id, "changed meanwhile; decided again by the next pass")
+                tracing::debug!(schedule = %row.set.id, "changed meanwhile; decided again by the next pass");
             }
             Led::Deposed => self.deposed(),
         }

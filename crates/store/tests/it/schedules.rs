@@ -38,7 +38,7 @@ fn schedule(n: u8) -> NewSchedule {
         tenant: TENANT,
         name: format!("nightly-{n}"),
         workflow: "build".into(),
-        version: (n % 2 == 0).then_some(3),
+        version: n.is_multiple_of(2).then_some(3),
         inputs: json!({"n": n}),
         schedule: every(60),
         actor: "ann".into(),
@@ -146,7 +146,7 @@ async fn a_former_leader_changes_nothing(home: Home) {
     assert_eq!(store.fire_on_runs(old, 0, 5, &[fire("trg_x", 6)]).await.unwrap(), Led::Deposed);
     assert_eq!(store.fires_sweep(at(9_999), old, Duration::ZERO).await.unwrap(), Led::Deposed);
     assert_eq!(row(&store, 1).await, before);
-    assert_eq!(store.fires_pending(10).await.unwrap(), [pending.clone()]);
+    assert_eq!(store.fires_pending(10).await.unwrap(), vec![pending.clone()]);
     assert_eq!(store.leaders().await.unwrap()[0].position, 0);
 
     assert_eq!(other.schedule_decide(new, &decision(&before, 60)).await.unwrap(), Led::Done(true));
@@ -185,7 +185,7 @@ async fn a_start_is_decided_once_and_settled_once(Home { store, .. }: Home) {
     let failed = FireState::Failed("too late".into());
     assert_eq!(store.fire_settle(lead, &pending[0], &failed).await.unwrap(), Led::Done(false));
     let started = FireRow { state: FireState::Started(run_id(1)), ..pending[0].clone() };
-    assert_eq!(store.fires(TENANT, &pending[0].source, 10).await.unwrap(), [started.clone()]);
+    assert_eq!(store.fires(TENANT, &pending[0].source, 10).await.unwrap(), vec![started.clone()]);
     assert_eq!(store.fire_of(run_id(1)).await.unwrap(), Some(started));
     assert_eq!(store.fire_of(run_id(2)).await.unwrap(), None);
     let now = row(&store, 2).await;
