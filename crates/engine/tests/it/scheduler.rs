@@ -321,7 +321,7 @@ async fn what_cannot_start_says_why(nodes: Nodes) {
     assert_eq!(
         said,
         [
-            "there is no workflow \"build\"",
+            "there is no workflow named \"build\"",
             "the inputs do not fit workflow build: input \"nobody\" is not one of this workflow's: who",
             "it names something that is not there in `nothing`",
         ]
