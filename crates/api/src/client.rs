@@ -18,6 +18,7 @@ use crate::page::{LogPage, Page};
 use crate::probe::{Readiness, Version};
 use crate::problem::{MEDIA_TYPE, Problem};
 use crate::run::{Canceling, Created, Run, RunSummary, StartRun};
+use crate::signal::{NewDecision, NewSignal, RetryRun};
 use crate::sse::{Message, Parser, TooLarge};
 use crate::token::{NewToken, Token, TokenSecret};
 
@@ -118,6 +119,12 @@ fn encode(pairs: &[(&str, &str)]) -> String {
     url.query().map(|query| format!("?{query}")).unwrap_or_default()
 }
 
+/// A name as one segment of a path: a step's may hold `/`.
+pub fn segment(name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+    name.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}
+
 type Answer<T> = Result<T, ClientError>;
 
 impl Client {
@@ -150,6 +157,37 @@ impl Client {
             request = request.header("idempotency-key", key);
         }
         self.json(request).await
+    }
+
+    /// Does a run again; the same key again gives the same run.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn retry(&self, id: RunId, wish: &RetryRun, idempotency_key: Option<&str>) -> Answer<Created> {
+        let mut request = self.request(Method::POST, &format!("/api/v1/runs/{id}/retry")).json(wish);
+        if let Some(key) = idempotency_key {
+            request = request.header("idempotency-key", key);
+        }
+        self.json(request).await
+    }
+
+    /// Sends a run a signal.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn signal(&self, id: RunId, name: &str, signal: &NewSignal) -> Answer<Run> {
+        let path = format!("/api/v1/runs/{id}/signals/{}", segment(name));
+        self.json(self.request(Method::POST, &path).json(signal)).await
+    }
+
+    /// Approves or rejects a step that waits for approval.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn decide(&self, id: RunId, step: &str, approved: bool, decision: &NewDecision) -> Answer<Run> {
+        let word = if approved { "approve" } else { "reject" };
+        let path = format!("/api/v1/runs/{id}/steps/{}/{word}", segment(step));
+        self.json(self.request(Method::POST, &path).json(decision)).await
     }
 
     /// Lists runs, newest first.

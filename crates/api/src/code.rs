@@ -101,6 +101,9 @@ codes! {
     /// Two writers met.
     Conflict = "E0402", 409, exit 5, retry, "somebody else changed the same thing",
         "look at it again, then repeat the request";
+    /// The run cannot take this as it stands.
+    DoesNotFit = "E0403", 409, exit 5, once, "the run cannot take this now",
+        "`mb run show RUN` says what it waits for and how it stands";
     /// Another one has that name.
     NameTaken = "E0411", 409, exit 5, once, "the name is taken",
         "choose another name, or change the one that has it";
@@ -131,6 +134,12 @@ codes! {
     /// The request took too long.
     Timeout = "E0603", 504, exit 8, retry, "the request took too long",
         "the work may go on: look before you repeat it";
+    /// As many tasks wait as may.
+    QueueFull = "E0604", 429, exit 9, retry, "the queue is full",
+        "try again after the time in Retry-After; `mb queue ls` shows what waits, META_V4_*_QUEUE_SIZE sets the bounds";
+    /// The class takes nothing in.
+    QueueDraining = "E0605", 503, exit 10, retry, "the queue is draining",
+        "`mb queue restart CLASS` lets it take tasks again";
     /// The store cannot be reached.
     StoreUnavailable = "E0701", 503, exit 9, retry, "the store does not answer",
         "`mb doctor` checks the database; requests work again as soon as it does";

@@ -8,11 +8,13 @@ use mb_core::failure::{FailureClass, FailureKind};
 use mb_core::id::{RunId, WorkerId};
 use mb_core::repair::RepairState;
 use mb_core::run::{
-    Run as CoreRun, RunOutcome, RunState, Step as CoreStep, StepOutcome, StepState, StopReason, Success,
+    Role, Run as CoreRun, RunOutcome, RunState, Step as CoreStep, StepOutcome, StepState, StopReason, Success,
+    TriggerKind, Waiting as CoreWaiting,
 };
 use mb_core::time::{Timestamp, human};
-use mb_core::workflow::{StageKind, StepSpec};
+use mb_core::workflow::{Action, ActionKind, StageKind, StepSpec};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::failure::{Failure, TestCounts};
@@ -190,6 +192,32 @@ pub struct Run {
     pub patches: Vec<AppliedPatch>,
     /// Where the result was put.
     pub published: Option<Published>,
+    /// What it was started with.
+    pub inputs: Value,
+    /// What it gives, once it succeeded.
+    #[schema(required = false)]
+    pub outputs: Option<Value>,
+    /// The run whose step started it.
+    #[schema(value_type = Option<String>)]
+    pub parent: Option<RunId>,
+    /// The run it does again.
+    #[schema(value_type = Option<String>)]
+    pub retry_of: Option<RunId>,
+    /// What started it, if not a person or a step.
+    pub trigger: Option<Trigger>,
+}
+
+/// What started a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Trigger {
+    /// What kind of thing.
+    #[schema(schema_with = words::trigger_kind)]
+    pub kind: TriggerKind,
+    /// Which.
+    pub name: String,
+    /// When it was due.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub due_at: Option<Timestamp>,
 }
 
 /// The three axes of a budget: bounds, or what was used of them.
@@ -212,8 +240,13 @@ pub struct Step {
     /// What it is for.
     #[schema(schema_with = words::stage)]
     pub stage: StageKind,
-    /// Its command as one would type it.
+    /// What kind of thing it does.
+    #[schema(schema_with = words::action_kind)]
+    pub kind: ActionKind,
+    /// Its command as one would type it, or what it does in a line.
     pub command: String,
+    /// The foreach it does an item of, or the step it undoes.
+    pub of: Option<String>,
     /// Steps that must succeed first.
     pub needs: Vec<String>,
     /// Where it stands.
@@ -227,12 +260,61 @@ pub struct Step {
     pub reason: Option<StopReason>,
     /// What it waits for, or why it ended, in words.
     pub note: Option<String>,
+    /// What it waits for without a worker.
+    pub waiting: Option<Waiting>,
+    /// What it gave.
+    #[schema(required = false)]
+    pub output: Option<Value>,
     /// The latest failure.
     pub failure: Option<Failure>,
     /// Every try.
     pub attempts: Vec<Attempt>,
     /// Every repair tried.
     pub repairs: Vec<Repair>,
+}
+
+/// What a step waits for without a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Waiting {
+    /// `approval`, `time`, `signal`, `child`, `repair` or `items`.
+    pub on: String,
+    /// What is to be decided, for an approval.
+    pub prompt: Option<String>,
+    /// Who may decide, for an approval; empty means whoever has the scope `runs:approve`.
+    pub approvers: Vec<String>,
+    /// The signal's name, for a signal.
+    pub signal: Option<String>,
+    /// The run it started, for a child.
+    #[schema(value_type = Option<String>)]
+    pub run: Option<RunId>,
+    /// The moment waited for, or the last moment.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub until: Option<Timestamp>,
+}
+
+impl Waiting {
+    fn from_domain(waiting: &CoreWaiting) -> Waiting {
+        let plain = |on: &str, until: Option<Timestamp>| Waiting {
+            on: on.to_owned(),
+            prompt: None,
+            approvers: Vec::new(),
+            signal: None,
+            run: None,
+            until,
+        };
+        match waiting {
+            CoreWaiting::Approval { prompt, approvers, until } => Waiting {
+                prompt: Some(prompt.clone()),
+                approvers: approvers.iter().cloned().collect(),
+                ..plain("approval", *until)
+            },
+            CoreWaiting::Time { until } => plain("time", Some(*until)),
+            CoreWaiting::Signal { name, until } => Waiting { signal: Some(name.clone()), ..plain("signal", *until) },
+            CoreWaiting::Child { run, .. } => Waiting { run: Some(*run), ..plain("child", None) },
+            CoreWaiting::Repair { .. } => plain("repair", None),
+            CoreWaiting::Items => plain("items", None),
+        }
+    }
 }
 
 /// One try at a step.
@@ -330,6 +412,15 @@ impl Run {
                 patch_file: published.patch_file.clone(),
                 problem: published.problem.clone(),
             }),
+            inputs: run.inputs.clone(),
+            outputs: run.outputs.clone(),
+            parent: run.parent.as_ref().map(|parent| parent.run),
+            retry_of: run.retry_of,
+            trigger: run.trigger.as_ref().map(|trigger| Trigger {
+                kind: trigger.kind,
+                name: trigger.name.clone(),
+                due_at: trigger.due_at,
+            }),
         }
     }
 }
@@ -386,7 +477,18 @@ fn waiting(now: Timestamp, run: &CoreRun) -> Option<String> {
     if run.cancel.is_some() {
         return Some("its commands are being stopped".into());
     }
-    run.steps.iter().find_map(|step| queued_since(step).map(|ready_at| wait_text(now, &step.name, ready_at)))
+    let waits = run.steps.iter().find_map(|step| match &step.state {
+        StepState::Waiting(waiting) => Some(format!("{} is {waiting}", step.name)),
+        _ => None,
+    });
+    let queued = || {
+        let attempting = run.steps.iter().filter(|step| step.is_active());
+        attempting.filter_map(|step| Some((step, queued_since(step)?))).next()
+    };
+    match queued() {
+        Some((step, ready_at)) => Some(wait_text(now, &step.name, ready_at)),
+        None => waits,
+    }
 }
 
 fn is_running(step: &CoreStep) -> bool {
@@ -427,15 +529,23 @@ impl Budget {
 
 impl Step {
     fn from_domain(now: Timestamp, run: &CoreRun, step: &CoreStep) -> Step {
-        let spec = run.workflow.step(&step.name);
+        let (spec, action) = run.part(step).unzip();
         let outcome = match &step.state {
             StepState::Done { outcome } => Some(outcome),
             _ => None,
         };
         Step {
             name: step.name.clone(),
-            stage: spec.and_then(StepSpec::as_shell).map_or(StageKind::Custom, |shell| shell.stage),
-            command: run.part(step).map(|(_, action)| action.display()).unwrap_or_default(),
+            stage: match action {
+                Some(Action::Shell(shell)) => shell.stage,
+                _ => StageKind::Custom,
+            },
+            kind: action.map_or(ActionKind::Shell, Action::kind),
+            command: action.map(Action::display).unwrap_or_default(),
+            of: match &step.role {
+                Role::Step => None,
+                Role::Item { of, .. } | Role::Undo { of } => Some(of.clone()),
+            },
             needs: spec.map(|spec| spec.needs.iter().cloned().collect()).unwrap_or_default(),
             state: step.word().to_owned(),
             how: outcome.and_then(|outcome| match outcome {
@@ -447,6 +557,11 @@ impl Step {
                 _ => None,
             }),
             note: step_note(now, run, step, spec),
+            waiting: match &step.state {
+                StepState::Waiting(waiting) => Some(Waiting::from_domain(waiting)),
+                _ => None,
+            },
+            output: step.output.clone(),
             failure: step.failure().map(Failure::from_domain),
             attempts: step.attempts.iter().map(|attempt| Attempt::from_domain(&step.name, attempt)).collect(),
             repairs: step.repairs.iter().map(|repair| Repair::from_domain(&step.name, repair)).collect(),
@@ -457,7 +572,7 @@ impl Step {
 fn step_note(now: Timestamp, run: &CoreRun, step: &CoreStep, spec: Option<&StepSpec>) -> Option<String> {
     match &step.state {
         StepState::Blocked => {
-            let open = spec?.needs.iter().filter(|need| !run.step(need).is_some_and(CoreStep::succeeded));
+            let open = spec?.needs.iter().filter(|need| !run.step(need).is_some_and(CoreStep::satisfied));
             let names = open.map(String::as_str).collect::<Vec<_>>().join(", ");
             (!names.is_empty()).then(|| format!("waits for {names}"))
         }

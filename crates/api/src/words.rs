@@ -6,7 +6,7 @@ use mb_core::run::{RunOutcome, StopReason, Success, TriggerKind};
 use mb_core::schedule::{CatchUp, Overlap};
 use mb_core::scope::Scope;
 use mb_core::task::QueueClass;
-use mb_core::workflow::StageKind;
+use mb_core::workflow::{ActionKind, StageKind};
 use utoipa::openapi::schema::{Array, ArrayBuilder, Object, ObjectBuilder, Type};
 
 macro_rules! closed {
@@ -18,6 +18,7 @@ macro_rules! closed {
 }
 
 closed! {
+    action_kind = ActionKind;
     breaker_class = BreakerClass;
     catch_up = CatchUp;
     failure_class = FailureClass;

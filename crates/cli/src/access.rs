@@ -5,18 +5,21 @@ use std::str::FromStr as _;
 
 use anyhow::{Context as _, anyhow};
 use mb_api::client::{Client, ClientError, RunQuery};
-use mb_api::{Event, LogPage, Page, Queue, Run, RunSummary, Worker};
+use mb_api::{Event, LogPage, NewDecision, NewSignal, Page, Queue, Run, RunSummary, Worker};
 use mb_core::id::{RunId, TenantId};
 use mb_core::report::Report;
+use mb_core::run::Signal;
 use mb_core::time::Timestamp;
 use mb_engine::Engine;
 use mb_server::registry::{Registry, RegistryError};
-use mb_store::{Cancel, Cursor, RunFilter};
+use mb_store::{Cancel, Cursor, Decision, RunFilter, Told};
 
 use crate::args::Global;
 use crate::exit::{Exit, Failure};
 use crate::local;
 
+/// Who decides when somebody with the data folder does.
+const LOCAL: &str = "local";
 /// Events read at once.
 const PAGE: u32 = 1_000;
 
@@ -145,6 +148,36 @@ impl Access {
         }
     }
 
+    /// Sends a run a signal.
+    pub(crate) async fn signal(&self, id: RunId, name: &str, payload: serde_json::Value) -> Result<Run, Failure> {
+        match self {
+            Access::Remote(client) => client.signal(id, name, &NewSignal { payload }).await.map_err(remote),
+            Access::Local(engine) => {
+                let now = engine.env().now();
+                let signal = Signal { name: name.to_owned(), payload, by: LOCAL.to_owned() };
+                let told = engine.store().signal_run(now, TenantId::DEFAULT, id, signal).await;
+                taken(now, id, told.context("the signal cannot be sent")?)
+            }
+        }
+    }
+
+    /// Approves or rejects a step.
+    pub(crate) async fn decide(&self, id: RunId, step: &str, approved: bool, reason: &str) -> Result<Run, Failure> {
+        match self {
+            Access::Remote(client) => {
+                let decision = NewDecision { reason: reason.to_owned() };
+                client.decide(id, step, approved, &decision).await.map_err(remote)
+            }
+            Access::Local(engine) => {
+                let now = engine.env().now();
+                let (step, by, reason) = (step.to_owned(), LOCAL.to_owned(), reason.to_owned());
+                let told =
+                    engine.store().decide(now, TenantId::DEFAULT, id, Decision { step, approved, by, reason }).await;
+                taken(now, id, told.context("the decision cannot be stored")?)
+            }
+        }
+    }
+
     pub(crate) async fn workers(&self) -> Result<Vec<Worker>, Failure> {
         match self {
             Access::Remote(client) => Ok(client.workers().await.map_err(remote)?.items),
@@ -195,6 +228,16 @@ async fn local_runs(engine: &Engine, query: &RunQuery) -> Result<Page<RunSummary
     let now = engine.env().now();
     let items = page.items.iter().map(|row| mb_server::wire::run_summary(now, row)).collect();
     Ok(Page { items, next: page.next.map(|cursor| cursor.to_string()) })
+}
+
+/// What a run told something became, or why it cannot take it.
+fn taken(now: Timestamp, id: RunId, told: Told) -> Result<Run, Failure> {
+    match told {
+        Told::Applied(run) => Ok(Run::from_domain(now, &run)),
+        Told::Refused(illegal) => Err(Failure::new(Exit::Conflict, anyhow!("{id} cannot take this: {}", illegal.why))
+            .mend(format!("mb run show {id}"))),
+        Told::NotFound => Err(missing(id)),
+    }
 }
 
 pub(crate) async fn stored(engine: &Engine, id: RunId) -> Result<mb_core::run::Run, Failure> {

@@ -278,6 +278,30 @@ pub(crate) enum RunCommand {
         #[arg(long, default_value = "asked on the command line")]
         reason: String,
     },
+    /// Send a run a signal: a step that waits for it goes on
+    Signal {
+        /// Run id
+        run: String,
+        /// The signal's name
+        name: String,
+        /// What it carries, as JSON
+        #[arg(long, value_name = "JSON", default_value = "null")]
+        data: String,
+    },
+    /// Approve a step that waits for approval
+    Approve(DecideArgs),
+    /// Reject a step that waits for approval
+    Reject(DecideArgs),
+    /// Do a run again from where it failed, as a new run that keeps what had succeeded
+    Retry {
+        /// Run id; the last run when left out
+        run: Option<String>,
+        /// Begin from this step, whatever had succeeded behind it
+        #[arg(long, value_name = "STEP")]
+        from: Option<String>,
+        #[command(flatten)]
+        work: WorkArgs,
+    },
     /// Go on with a run whose process was killed
     Resume {
         /// Run id; the last unfinished run when left out
@@ -290,6 +314,17 @@ pub(crate) enum RunCommand {
         /// Run id; the last run when left out
         run: Option<String>,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DecideArgs {
+    /// Run id
+    pub(crate) run: String,
+    /// The step; the only one that waits when left out
+    pub(crate) step: Option<String>,
+    /// Why
+    #[arg(long, default_value = "")]
+    pub(crate) reason: String,
 }
 
 #[derive(Debug, Args)]
@@ -345,7 +380,7 @@ pub(crate) enum TokenCommand {
     Add {
         /// What it is for
         name: String,
-        /// What it may do (repeat): runs:read runs:operate workflows:write events:send meta:read tokens:admin admin
+        /// What it may do (repeat): runs:read runs:operate runs:approve workflows:write events:send meta:read tokens:admin admin
         #[arg(long, required = true)]
         scope: Vec<String>,
         /// Days until it expires

@@ -5,13 +5,19 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 
 use anyhow::Context as _;
-use mb_engine::{DataDir, Engine, Env};
+use mb_core::task::QueueClass;
+use mb_engine::{DataDir, Engine, Env, Outbound};
 use mb_runner::{Sandbox, SandboxLevel};
 use mb_store::{SchemaState, Store, StoreOptions, StoreUrl};
 
 use crate::args::{Global, WorkArgs};
 use crate::exit::{Exit, Failure};
 use crate::settings;
+
+/// Requests, and questions about other runs, at once.
+const IO_SLOTS: usize = 16;
+/// Questions to a model at once.
+const LLM_SLOTS: usize = 4;
 
 /// The data folder: what was asked for, else `$XDG_DATA_HOME/meta-builder`, else `~/.local/share/meta-builder`.
 pub(crate) fn data_dir(global: &Global) -> Result<PathBuf, Failure> {
@@ -70,7 +76,14 @@ pub(crate) async fn open(global: &Global) -> Result<(DataDir, Store, Env), Failu
 pub(crate) async fn engine(global: &Global, work: &WorkArgs) -> Result<Engine, Failure> {
     let probing = Probing::start(global, work)?;
     let (data, store, env) = open(global).await?;
-    Ok(Engine::new(env, store, data, probing.sandbox().await?))
+    Ok(over(env, store, data, probing.sandbox().await?))
+}
+
+/// The engine over its parts, with what the environment says workflows may reach.
+pub(crate) fn over(env: Env, store: Store, data: DataDir, sandbox: Sandbox) -> Engine {
+    let engine = Engine::new(env, store, data, sandbox);
+    engine.set_outbound(Outbound::from_env());
+    engine
 }
 
 /// The sandbox being looked for. That starts processes and waits for them, so it is begun first and asked for last.
@@ -94,7 +107,7 @@ impl Probing {
 pub(crate) async fn looking(global: &Global) -> Result<Engine, Failure> {
     let (data, store, env) = open(global).await?;
     let sandbox = sandbox_of("none", data.root())?;
-    Ok(Engine::new(env, store, data, sandbox))
+    Ok(over(env, store, data, sandbox))
 }
 
 /// The sandbox by its word; `auto` is the best this host offers and never none.
@@ -120,6 +133,13 @@ pub(crate) fn environment() -> BTreeMap<String, String> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect()
+}
+
+/// Slots of every class: commands as asked for, and room for what only waits on others.
+pub(crate) fn slots_by_class(asked: Option<usize>) -> BTreeMap<QueueClass, usize> {
+    let mut all = mb_engine::WorkerOptions::default().slots;
+    all.extend([(QueueClass::Cpu, slots(asked)), (QueueClass::Io, IO_SLOTS), (QueueClass::Llm, LLM_SLOTS)]);
+    all
 }
 
 /// Slots for commands: what was asked for, else one per processor.

@@ -143,6 +143,12 @@ async fn run(global: &Global, args: RunArgs, term: Term) -> Result<Exit, Failure
         }
         Some(RunCommand::Diff { run }) => commands::runs::diff(global, run.as_deref()).await,
         Some(RunCommand::Watch { run }) => commands::runs::watch(global, run.as_deref(), term).await,
+        Some(RunCommand::Signal { run, name, data }) => commands::signal::signal(global, &run, &name, &data).await,
+        Some(RunCommand::Approve(args)) => commands::signal::decide(global, &args, true).await,
+        Some(RunCommand::Reject(args)) => commands::signal::decide(global, &args, false).await,
+        Some(RunCommand::Retry { run, from, work }) => {
+            commands::signal::retry(global, run.as_deref(), from, &work, term).await
+        }
         Some(RunCommand::Cancel { run, reason }) => commands::runs::cancel(global, &run, &reason).await,
         Some(RunCommand::Resume { run, work }) => commands::run::resume(global, run.as_deref(), &work, term).await,
         Some(RunCommand::Apply { run }) => commands::run::apply(global, run.as_deref()).await,

@@ -107,6 +107,8 @@ ids! {
     RunId = "run";
     /// Who owns a row: every row has one from the start.
     TenantId = "ten";
+    /// A unit of work on the queue.
+    TaskId = "tsk";
     /// A process that claims tasks; a new one at every start.
     WorkerId = "wrk";
     /// Something that happened outside and was told us.

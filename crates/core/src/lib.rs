@@ -16,6 +16,7 @@ pub mod id;
 pub mod ladder;
 pub mod name;
 pub mod probe;
+pub mod queue;
 pub mod repair;
 pub mod report;
 pub mod run;

@@ -15,6 +15,8 @@ pub enum Scope {
     RunsRead,
     /// Start and cancel runs.
     RunsOperate,
+    /// Approve or reject what waits for a person.
+    RunsApprove,
     /// Publish workflows; make, change, pause and remove schedules and triggers.
     WorkflowsWrite,
     /// Send events, which set triggers off.
@@ -30,7 +32,7 @@ pub enum Scope {
 /// A text that is no scope.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{word:?} is not a scope: use one of runs:read, runs:operate, workflows:write, events:send, tokens:admin, meta:read, admin"
+    "{word:?} is not a scope: use one of runs:read, runs:operate, runs:approve, workflows:write, events:send, tokens:admin, meta:read, admin"
 )]
 pub struct BadScope {
     /// The text.
@@ -42,6 +44,7 @@ impl Scope {
     pub const ALL: &'static [Scope] = &[
         Self::RunsRead,
         Self::RunsOperate,
+        Self::RunsApprove,
         Self::WorkflowsWrite,
         Self::EventsSend,
         Self::TokensAdmin,
@@ -54,6 +57,7 @@ impl Scope {
         match self {
             Self::RunsRead => "runs:read",
             Self::RunsOperate => "runs:operate",
+            Self::RunsApprove => "runs:approve",
             Self::WorkflowsWrite => "workflows:write",
             Self::EventsSend => "events:send",
             Self::TokensAdmin => "tokens:admin",

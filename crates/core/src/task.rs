@@ -7,8 +7,9 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
-use crate::id::{RunId, WorkerId};
+use crate::id::{RunId, TaskId, WorkerId};
 use crate::time::Timestamp;
 use crate::words::words;
 
@@ -21,6 +22,8 @@ words! {
         Io = "io",
         /// Waiting on a model.
         Llm = "llm",
+        /// Whatever the operator's own workers do.
+        Custom = "custom",
     }
 }
 
@@ -47,6 +50,15 @@ pub enum Work {
 }
 
 impl Work {
+    /// What kind of work it is, in a word.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Attempt { .. } => "attempt",
+            Self::Repair { .. } => "repair",
+            Self::Publish => "publish",
+        }
+    }
+
     /// The step it belongs to, if any.
     pub fn step(&self) -> Option<&str> {
         match self {
@@ -121,6 +133,19 @@ pub struct TaskKey {
     pub work: Work,
 }
 
+impl TaskKey {
+    /// The id of the task: the same for the same name (a UUID version 8, RFC 9562 §5.8), so that a run's task is
+    /// enqueued once however often it is asked for.
+    pub fn id(&self) -> TaskId {
+        let digest = Sha256::digest(self.to_string());
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&digest[..16]);
+        bytes[6] = (bytes[6] & 0x0f) | 0x80;
+        bytes[8] = (bytes[8] & 0x3f) | 0x80;
+        TaskId::from_bytes(bytes)
+    }
+}
+
 impl fmt::Display for TaskKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.run, self.work)
@@ -147,9 +172,23 @@ pub struct Fence(pub u64);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
     /// The task.
-    pub key: TaskKey,
+    pub task: TaskId,
+    /// What it does for a run, if it is a run's.
+    pub key: Option<TaskKey>,
+    /// Whom it was given to.
+    pub worker: WorkerId,
     /// The grant.
     pub fence: Fence,
     /// When it ends unless renewed.
     pub until: Timestamp,
+}
+
+impl fmt::Display for Lease {
+    /// The name of its task.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.key {
+            Some(key) => fmt::Display::fmt(key, f),
+            None => fmt::Display::fmt(&self.task, f),
+        }
+    }
 }

@@ -12,6 +12,7 @@ mod child;
 mod context;
 mod data;
 mod env;
+mod handlers;
 mod http;
 mod leader;
 mod llm;
@@ -44,6 +45,7 @@ use tokio_util::sync::CancellationToken;
 pub use child::Resolver;
 pub use data::{DataDir, DataError, NodeLock};
 pub use env::Env;
+pub use handlers::{Handlers, Job};
 pub use leader::LEAD_TTL;
 pub use logs::{LogLine, LogPage};
 pub use mb_project::{Flag, Layers};
@@ -226,7 +228,7 @@ impl Engine {
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn recover_node(&self) -> Result<Vec<mb_core::task::TaskKey>, mb_store::StoreError> {
+    pub async fn recover_node(&self) -> Result<Vec<mb_core::task::Lease>, mb_store::StoreError> {
         self.sweep().await;
         // Nor need anybody wait for the end of a lead that nobody holds.
         self.store().resign_node(self.env().now(), self.data().node(), self.worker_id()).await?;

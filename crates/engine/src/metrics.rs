@@ -4,9 +4,12 @@
 //! their number is bounded.
 
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use mb_core::event::EventKind;
+use mb_core::queue::Settled;
 use mb_core::run::Run;
+use mb_core::task::QueueClass;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -44,6 +47,12 @@ struct Queue {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct QueueOutcome {
+    queue: String,
+    outcome: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Edge {
     edge: String,
 }
@@ -60,6 +69,7 @@ pub struct Metrics {
     queue_depth: Family<Queue, Gauge>,
     schedule: ScheduleMetrics,
     slots_busy: Gauge,
+    jobs: Jobs,
     panics: Family<Edge, Counter>,
     uptime: Gauge<f64, AtomicU64>,
 }
@@ -103,6 +113,7 @@ impl Metrics {
         let queue_depth = Family::default();
         let schedule = ScheduleMetrics::new(&mut registry);
         let slots_busy = Gauge::default();
+        let jobs = Jobs::register(&mut registry);
         let panics = Family::default();
         let uptime = Gauge::default();
         registry.register("meta_builder_v4_runs", "Runs that ended, by outcome", Family::clone(&runs));
@@ -146,6 +157,7 @@ impl Metrics {
             queue_depth,
             schedule,
             slots_busy,
+            jobs,
             panics,
             uptime,
         }
@@ -166,7 +178,7 @@ impl Metrics {
         self.schedule.fires.get_or_create(&Outcome { outcome: outcome.to_owned() }).inc_by(count);
     }
 
-    pub(crate) fn lag(&self, late: std::time::Duration) {
+    pub(crate) fn lag(&self, late: Duration) {
         self.schedule.lag.observe(late.as_secs_f64());
     }
 
@@ -176,6 +188,11 @@ impl Metrics {
 
     pub(crate) fn busy(&self, slots: usize) {
         self.slots_busy.set(i64::try_from(slots).unwrap_or(i64::MAX));
+    }
+
+    /// Counts what the end of a try of a task that belongs to no run led to.
+    pub(crate) fn task_ended(&self, class: QueueClass, settled: &Settled, took: Duration) {
+        self.jobs.ended(class, settled, took);
     }
 
     /// Counts what an applied report led to.
@@ -229,6 +246,54 @@ impl Metrics {
         // Writing into a string cannot fail.
         let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
         text
+    }
+}
+
+/// What is counted of tasks that belong to no run.
+struct Jobs {
+    processed: Family<QueueOutcome, Counter>,
+    retries: Family<Queue, Counter>,
+    seconds: Family<Queue, Histogram, fn() -> Histogram>,
+}
+
+impl Jobs {
+    fn register(registry: &mut Registry) -> Jobs {
+        let buckets: fn() -> Histogram = || Histogram::new(exponential_buckets(0.001, 4.0, 10));
+        let jobs = Jobs {
+            processed: Family::default(),
+            retries: Family::default(),
+            seconds: Family::new_with_constructor(buckets),
+        };
+        registry.register(
+            "jobs_processed",
+            "Tasks of no run that ended here, by queue and outcome",
+            Family::clone(&jobs.processed),
+        );
+        registry.register(
+            "job_retries",
+            "Tries of tasks of no run that will be made again, by queue",
+            Family::clone(&jobs.retries),
+        );
+        registry.register(
+            "job_duration_seconds",
+            "Time of one try of a task of no run, by queue",
+            Family::clone(&jobs.seconds),
+        );
+        jobs
+    }
+
+    fn ended(&self, class: QueueClass, settled: &Settled, took: Duration) {
+        let queue = Queue { queue: class.to_string() };
+        self.seconds.get_or_create(&queue).observe(took.as_secs_f64());
+        match settled {
+            Settled::Again { .. } => {
+                self.retries.get_or_create(&queue).inc();
+            }
+            Settled::Finished(ending) => {
+                let labels = QueueOutcome { queue: queue.queue, outcome: ending.fate.to_string() };
+                self.processed.get_or_create(&labels).inc();
+            }
+        }
     }
 }
 

@@ -98,7 +98,7 @@ mod tests {
         assert_eq!(said(), "the output file is not JSON");
         std::fs::write(&file, " \n").expect("written");
         assert_eq!(said(), "None");
-        let padded = |bytes| format!("{:<bytes$}", "1");
+        let padded = |bytes| format!("1{}", " ".repeat(bytes - 1));
         std::fs::write(&file, padded(OUTPUT_BYTES_MAX)).expect("written");
         assert_eq!(said(), "Some(Number(1))");
         std::fs::write(&file, padded(OUTPUT_BYTES_MAX + 1)).expect("written");

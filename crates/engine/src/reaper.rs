@@ -48,7 +48,7 @@ impl Reaper {
         let store = self.engine.store();
         let now = self.engine.env().now();
         match store.reap(now, REAP_MAX).await {
-            Ok(keys) => keys.iter().for_each(|key| tracing::warn!(task = %key, "lease expired; task taken back")),
+            Ok(lost) => lost.iter().for_each(|lease| tracing::warn!(task = %lease, "lease expired; task taken back")),
             Err(error) => tracing::error!(error = %chain(&error), "expired leases could not be taken back"),
         }
         match store.adopt(now, self.stale).await {

@@ -71,6 +71,8 @@ rights! {
     WorkflowsWrite = WorkflowsWrite;
     /// May send events.
     EventsSend = EventsSend;
+    /// May approve or reject what waits for a person.
+    RunsApprove = RunsApprove;
     /// May make and revoke tokens.
     TokensAdmin = TokensAdmin;
     /// May read readiness and metrics.

@@ -23,13 +23,14 @@ use mb_core::run::Run as CoreRun;
 use mb_engine::Engine;
 use serde::Deserialize;
 
-use crate::auth::{self, COOKIE, RunsOperate, RunsRead};
+use crate::auth::{self, COOKIE, RunsApprove, RunsOperate, RunsRead};
 use crate::extract::{Params, Place, Sent};
 use crate::negotiate::{Form, Wanted};
 use crate::problem::{Answer, Refusal};
 use crate::query::href;
 use crate::routes::fleet::{all_queues, all_workers};
 use crate::routes::runs::{RunsQuery, has_work, load, log, page, report_as, stop};
+use crate::routes::signals;
 use crate::state::AppState;
 use crate::verdict::{self, Facts};
 use crate::views::{self, Chrome, Live, RunPage, RunsPage};
@@ -48,6 +49,7 @@ pub(crate) fn routes() -> Router<AppState> {
         .route("/runs", get(runs))
         .route("/runs/{id}", get(run))
         .route("/runs/{id}/cancel", post(cancel))
+        .route("/runs/{id}/steps/{step}/decide", post(decide))
         .route("/runs/{id}/log/live", get(log_live))
         .route("/live", get(live))
         .route("/login", get(login_page))
@@ -242,6 +244,29 @@ async fn cancel(
 ) -> Answer<Redirect> {
     let id = stop(&state, &who, &id).await?;
     Ok(Redirect::to(&format!("/runs/{id}")))
+}
+
+/// What the form of a waiting step says.
+#[derive(Debug, Deserialize)]
+struct DecisionForm {
+    decision: String,
+    #[serde(default)]
+    reason: String,
+}
+
+async fn decide(
+    RunsApprove(who): RunsApprove,
+    State(state): State<AppState>,
+    Place((id, step)): Place<(String, String)>,
+    Sent(form): Sent<DecisionForm>,
+) -> Answer<Redirect> {
+    let approved = match form.decision.as_str() {
+        "approve" => true,
+        "reject" => false,
+        other => return Err(Refusal::new(Code::BadBody, format!("{other:?} is neither approve nor reject"))),
+    };
+    let run = signals::applied(signals::decide(&state, &who, &id, step, approved, form.reason).await?)?;
+    Ok(Redirect::to(&format!("/runs/{}", run.id)))
 }
 
 /// What a page watches.

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use mb_api::{Code, Problem};
 use mb_core::error::chain;
+use mb_core::queue::Refused;
 use mb_engine::StartError;
 use mb_store::StoreError;
 
@@ -49,6 +50,7 @@ impl From<StoreError> for Refusal {
             | StoreError::Schema { .. } => Code::StoreUnavailable,
             StoreError::Full { .. } => Code::StoreFull,
             StoreError::Conflict { .. } => Code::Conflict,
+            StoreError::Refused(refused) => return Refusal::new(queue_code(refused), chain(refused)),
             StoreError::Invalid { what, .. } => return Refusal::new(Code::BadRequest, what.clone()),
             StoreError::Corrupt { .. } => Code::Internal,
         };
@@ -60,6 +62,7 @@ impl From<StartError> for Refusal {
     fn from(error: StartError) -> Refusal {
         match error {
             StartError::Store(cause) => cause.into(),
+            StartError::NotAgain(error) => Refusal::new(Code::DoesNotFit, error.to_string()),
             // These are about the caller's own project, and the detail is what mends them.
             other => Refusal::new(Code::BadProject, chain(&other)),
         }
@@ -96,6 +99,14 @@ impl From<FormRejection> for Refusal {
 impl From<JsonRejection> for Refusal {
     fn from(rejection: JsonRejection) -> Refusal {
         Refusal::new(body_code(rejection.status()), rejection.body_text())
+    }
+}
+
+const fn queue_code(refused: &Refused) -> Code {
+    match refused {
+        Refused::Full { .. } => Code::QueueFull,
+        Refused::Draining(_) => Code::QueueDraining,
+        Refused::Bad { .. } | Refused::TooMany(_) => Code::BadRequest,
     }
 }
 

@@ -32,8 +32,9 @@ pub(crate) enum Durable {
     Now,
     /// With the next commit that is [`Durable::Now`], because nobody outside this machine's processes hears of it:
     /// claims, signs of life, what a reaper takes back. SQLite writes its log in order, so a power cut undoes the
-    /// last of these together with every process that knew of them. Nothing on PostgreSQL: its workers outlive it,
-    /// and a claim that was forgotten would be granted again under the same fence.
+    /// last of these together with every process that knew of them. PostgreSQL's workers outlive it: a claim it forgot
+    /// when it crashed is granted again, to another worker (so that the first one's report is refused: a fence holds
+    /// together with its worker) or to the same one, which sees that it has the task already.
     Later,
 }
 
@@ -89,7 +90,13 @@ impl Backend {
                 sqlx::query("BEGIN IMMEDIATE").execute(guard.connection()?).await?;
                 Connection::SqliteWrite(guard)
             }
-            Self::Postgres(pool) => Connection::PostgresWrite(pool.begin().await?),
+            Self::Postgres(pool) => {
+                let begin = match durable {
+                    Durable::Now => "BEGIN",
+                    Durable::Later => "BEGIN; SET LOCAL synchronous_commit = off",
+                };
+                Connection::PostgresWrite(pool.begin_with(begin).await?)
+            }
         };
         Ok(Session { connection, is_change: false })
     }
@@ -147,6 +154,11 @@ impl Session {
         })
     }
 
+    /// Whether this is SQLite, where a statement that moves rows leaves it to another one to remove them.
+    pub(crate) fn is_sqlite(&self) -> bool {
+        matches!(self.connection, Connection::SqliteWrite(_) | Connection::SqliteRead(_))
+    }
+
     /// Runs a statement and takes its first row, if there is one.
     pub(crate) async fn row(&mut self, sql: Sql, values: &[Value]) -> Result<Option<Row>, StoreError> {
         Ok(self.rows(sql, values).await?.into_iter().next())
@@ -178,12 +190,37 @@ impl Session {
     /// Makes the PostgreSQL schema all tables live in, if one was asked for.
     pub(crate) async fn make_schema(&mut self, name: Option<&str>) -> Result<(), StoreError> {
         if let (Driver::Postgres(connection), Some(name)) = (self.driver()?, name) {
-            // The one statement made from a string: an identifier cannot be bound. Opening the store has checked that
+            // Made from a string, because an identifier cannot be bound. Opening the store has checked that
             // it is plain.
             let sql = AssertSqlSafe(format!("CREATE SCHEMA IF NOT EXISTS {name}"));
             sqlx::raw_sql(sql).execute(connection).await?;
         }
         Ok(())
+    }
+
+    /// Makes the partition of a day of history, for moments in microseconds from the first to before the second.
+    pub(crate) async fn make_partition(&mut self, day: i64, (from, to): (i64, i64)) -> Result<(), StoreError> {
+        if let Driver::Postgres(connection) = self.driver()? {
+            // Made from numbers: neither a table's name nor a partition's bounds can be bound. Nobody who writes history
+            // is to wait long for it.
+            let sql = AssertSqlSafe(format!(
+                "SET LOCAL lock_timeout = '2s'; \
+                 CREATE TABLE finished_d{day} PARTITION OF finished FOR VALUES FROM ({from}) TO ({to})"
+            ));
+            sqlx::raw_sql(sql).execute(connection).await?;
+        }
+        Ok(())
+    }
+
+    /// Drops the partition of a day of history; gives the number of its rows as last estimated.
+    pub(crate) async fn drop_partition(&mut self, day: i64) -> Result<u64, StoreError> {
+        let Driver::Postgres(connection) = self.driver()? else { return Ok(0) };
+        let estimate = "SELECT GREATEST(reltuples, 0)::BIGINT FROM pg_class WHERE oid = $1::regclass";
+        let rows: i64 =
+            sqlx::query_scalar(estimate).bind(format!("finished_d{day}")).fetch_one(&mut *connection).await?;
+        let sql = AssertSqlSafe(format!("SET LOCAL lock_timeout = '2s'; DROP TABLE IF EXISTS finished_d{day}"));
+        sqlx::raw_sql(sql).execute(connection).await?;
+        Ok(u64::try_from(rows).unwrap_or(0))
     }
 
     /// Makes what was written durable. Does nothing for a reader.
@@ -236,6 +273,52 @@ pub(crate) enum Value {
     Json(serde_json::Value),
     /// An array on PostgreSQL, a JSON array on SQLite.
     Texts(Vec<String>),
+    /// Rows: an array for each column on PostgreSQL, one JSON array of arrays on SQLite. Always the last value.
+    Columns(Vec<Column>),
+}
+
+/// One column of [`Value::Columns`]; all have the same length.
+pub(crate) enum Column {
+    Ints(Vec<i64>),
+    Texts(Vec<String>),
+    OptTexts(Vec<Option<String>>),
+}
+
+impl Column {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Ints(column) => column.len(),
+            Self::Texts(column) => column.len(),
+            Self::OptTexts(column) => column.len(),
+        }
+    }
+
+    fn write(&self, row: usize, json: &mut Vec<u8>) {
+        let written = match self {
+            Self::Ints(column) => serde_json::to_writer(json, &column[row]),
+            Self::Texts(column) => serde_json::to_writer(json, &column[row]),
+            Self::OptTexts(column) => serde_json::to_writer(json, &column[row]),
+        };
+        written.expect("numbers and texts are JSON, and memory takes them");
+    }
+}
+
+/// The rows of these columns as JSON.
+fn rows_json(columns: &[Column]) -> String {
+    let mut json = Vec::with_capacity(64 * columns.first().map_or(0, Column::len));
+    json.push(b'[');
+    for row in 0..columns.first().map_or(0, Column::len) {
+        json.extend_from_slice(if row == 0 { b"[" } else { b",[" });
+        for (index, column) in columns.iter().enumerate() {
+            if index > 0 {
+                json.push(b',');
+            }
+            column.write(row, &mut json);
+        }
+        json.push(b']');
+    }
+    json.push(b']');
+    String::from_utf8(json).expect("JSON is UTF-8")
 }
 
 impl Value {
@@ -284,6 +367,7 @@ fn bind_sqlite<'q>(query: SqliteQuery<'q>, value: &'q Value) -> SqliteQuery<'q> 
         Value::Bytes(bytes) => query.bind(bytes),
         Value::Json(document) => query.bind(Json(document)),
         Value::Texts(texts) => query.bind(Json(texts)),
+        Value::Columns(columns) => query.bind(rows_json(columns)),
     }
 }
 
@@ -294,6 +378,11 @@ fn bind_postgres<'q>(query: PostgresQuery<'q>, value: &'q Value) -> PostgresQuer
         Value::Bytes(bytes) => query.bind(bytes),
         Value::Json(document) => query.bind(Json(document)),
         Value::Texts(texts) => query.bind(texts),
+        Value::Columns(columns) => columns.iter().fold(query, |query, column| match column {
+            Column::Ints(column) => query.bind(column),
+            Column::Texts(column) => query.bind(column),
+            Column::OptTexts(column) => query.bind(column),
+        }),
     }
 }
 

@@ -5,6 +5,8 @@
 
 use std::error::Error;
 
+use mb_core::queue::Refused;
+
 /// What a driver or decoder said, without its type.
 pub type Cause = Box<dyn Error + Send + Sync>;
 
@@ -55,6 +57,9 @@ pub enum StoreError {
         #[source]
         source: Option<Cause>,
     },
+    /// The queue does not take it, as it is or now.
+    #[error("nothing was enqueued")]
+    Refused(#[from] Refused),
     /// The tables are missing or of another version.
     #[error("the database does not have the schema this program needs")]
     Schema {
@@ -88,6 +93,7 @@ impl StoreError {
             Self::Timeout { .. } | Self::Busy { .. } => true,
             Self::Conflict { .. }
             | Self::Invalid { .. }
+            | Self::Refused(_)
             | Self::Schema { .. }
             | Self::Corrupt { .. }
             | Self::Full { .. } => false,

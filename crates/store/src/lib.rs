@@ -6,7 +6,7 @@
 //! dialects. How a run moves is not decided here: `mb_core::advance` is asked inside the transaction
 //! (`machine`).
 //!
-//! **Lock order**, everywhere: task rows (by name), then run rows (by id), then the event counter. Claim, finish,
+//! **Lock order**, everywhere: keys of tasks, task rows, keys of limits, run rows (by id), the event counter. Claim, finish,
 //! cancel, heartbeat and reap therefore cannot wait for each other in a circle; if they ever do, the database
 //! ends one of them and the verb runs again.
 //!
@@ -30,12 +30,12 @@ mod machine;
 mod migrate;
 mod open;
 mod patches;
+mod queue;
 mod runs;
 mod schedules;
 mod signals;
 mod sql;
 mod store;
-mod tasks;
 mod tokens;
 mod triggers;
 mod url;
@@ -50,11 +50,11 @@ pub use logins::SessionRow;
 pub use migrate::{MigrateError, SchemaState};
 pub use open::OpenError;
 pub use patches::StoredPatch;
+pub use queue::{Claimed, Clearing, Finished, FinishedTask, QueueStats, Report, Retention, TaskView};
 pub use runs::{Cancel, Created, NewRun};
 pub use schedules::{Added, NewSchedule, SCHEDULES_MAX, ScheduleDecision, ScheduleRow};
 pub use signals::{Decision, Told};
 pub use store::{PoolStats, Store, StoreOptions};
-pub use tasks::{Beat, Claim, Claimed, Finished, QueueStats, Report};
 pub use tokens::TokenRow;
 pub use triggers::{TRIGGERS_MAX, TriggerRow};
 pub use url::{BadStoreUrl, StoreUrl};

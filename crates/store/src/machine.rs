@@ -5,24 +5,26 @@
 //! written, and a transaction with many runs still takes one statement per table. Deliberately absent: any other
 //! code that writes these tables.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mb_core::advance::{self, Effect, Illegal, RunEvent};
 use mb_core::attempt::{Attempt, AttemptState};
 use mb_core::budget::Spend;
 use mb_core::event::EventKind;
 use mb_core::id::{RunId, TenantId};
+use mb_core::queue::{FlowKey, Priority};
 use mb_core::repair::{Repair, RepairState};
 use mb_core::run::{AppliedPatch, Parent, Published, Role, Run, RunState, Signal, Step, StepState, Trigger};
-use mb_core::task::Work;
+use mb_core::task::{QueueClass, TaskKey, Work};
 use mb_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use crate::db::{Row, Session, Value};
+use crate::db::{Column, Row, Session, Value};
 use crate::error::StoreError;
 use crate::json::encode;
 use crate::list;
+use crate::queue::{self, Fair};
 use crate::sql;
 
 /// A run being moved in a transaction that holds its row.
@@ -223,16 +225,20 @@ struct Writes {
     steps: Vec<Json>,
     attempts: Vec<Json>,
     repairs: Vec<Json>,
-    withdrawn: Vec<Json>,
-    interrupted: Vec<Json>,
-    enqueued: Vec<Json>,
-    woken: Vec<Json>,
+    withdrawn: Vec<TaskKey>,
+    interrupted: Vec<TaskKey>,
+    enqueued: Vec<(TenantId, TaskKey, QueueClass, Timestamp)>,
+    woken: Vec<TaskKey>,
     now: Timestamp,
     events: Vec<(TenantId, RunId, Timestamp, EventKind)>,
 }
 
 /// Writes what the turns changed, and does their effects.
-pub(crate) async fn save(tx: &mut Session, turns: impl IntoIterator<Item = &Turn>) -> Result<(), StoreError> {
+pub(crate) async fn save(
+    tx: &mut Session,
+    fair: &Fair,
+    turns: impl IntoIterator<Item = &Turn>,
+) -> Result<(), StoreError> {
     let mut writes = Writes::default();
     for turn in turns {
         writes.collect(turn)?;
@@ -244,16 +250,15 @@ pub(crate) async fn save(tx: &mut Session, turns: impl IntoIterator<Item = &Turn
     run_all(tx, sql::RUNS_PUT_REPAIRS, writes.repairs).await?;
     // Whoever holds a task that is withdrawn is told to stop instead.
     if !writes.withdrawn.is_empty() {
-        let withdrawn = Value::array(writes.withdrawn.clone());
-        tx.execute(sql::TASKS_WITHDRAW, &[withdrawn]).await?;
+        tx.execute(sql::QUEUE_WITHDRAW, &[names(&writes.withdrawn)]).await?;
         writes.interrupted.append(&mut writes.withdrawn);
     }
     if !writes.interrupted.is_empty() {
-        tx.execute(sql::TASKS_INTERRUPT, &[Value::array(writes.interrupted)]).await?;
+        tx.execute(sql::LEASES_INTERRUPT, &[names(&writes.interrupted)]).await?;
     }
-    run_all(tx, sql::TASKS_ENQUEUE, writes.enqueued).await?;
+    enqueue(tx, writes.now, &writes.enqueued, fair).await?;
     if !writes.woken.is_empty() {
-        tx.execute(sql::TASKS_WAKE, &[Value::array(writes.woken), Value::time(writes.now)]).await?;
+        tx.execute(sql::QUEUE_WAKE, &[Value::time(writes.now), names(&writes.woken)]).await?;
     }
     append(tx, writes.events).await
 }
@@ -263,9 +268,13 @@ async fn run_all(tx: &mut Session, sql: sql::Sql, items: Vec<Json>) -> Result<()
     if items.is_empty() {
         return Ok(());
     }
-    let expected = items.len() as u64;
+    let expected = items.len();
     let written = tx.execute(sql, &[Value::array(items)]).await?;
-    if written == expected {
+    all_written(written, expected)
+}
+
+fn all_written(written: u64, expected: usize) -> Result<(), StoreError> {
+    if written == expected as u64 {
         return Ok(());
     }
     let what = format!("{written} rows were written where {expected} belong: something finished would be overwritten");
@@ -281,21 +290,19 @@ impl Writes {
         for (position, step) in run.steps.iter().enumerate() {
             self.collect_step(run, position, step, before.steps.get(position))?;
         }
+        self.now = turn.now;
+        let key = |work: &Work| TaskKey { run: run.id, work: work.clone() };
         let ended = before.state.outcome().is_none() && run.state.outcome().is_some();
-        if let Some(parent) = run.parent.as_ref().filter(|_| ended) {
+        if let Some(Parent { run, step, number, .. }) = run.parent.as_ref().filter(|_| ended) {
             // Whoever started this run need not wait for its next question.
-            let work = Work::Attempt { step: parent.step.clone(), number: parent.number };
-            self.woken.push(name_of(parent.run, &work));
-            self.now = self.now.max(turn.now);
+            let work = Work::Attempt { step: step.clone(), number: *number };
+            self.woken.push(TaskKey { run: *run, work });
         }
         for effect in &turn.effects {
             match effect {
-                Effect::Enqueue(spec) => self.enqueued.push(json!({
-                    "run": run.id, "work": spec.work.to_string(), "class": spec.class,
-                    "ready_at": spec.ready_at.as_micros(),
-                })),
-                Effect::Withdraw(work) => self.withdrawn.push(name_of(run.id, work)),
-                Effect::Interrupt(work) => self.interrupted.push(name_of(run.id, work)),
+                Effect::Enqueue(spec) => self.enqueued.push((run.tenant, key(&spec.work), spec.class, spec.ready_at)),
+                Effect::Withdraw(work) => self.withdrawn.push(key(work)),
+                Effect::Interrupt(work) => self.interrupted.push(key(work)),
             }
         }
         self.events.extend(turn.events.iter().map(|kind| (run.tenant, run.id, turn.now, kind.clone())));
@@ -339,9 +346,45 @@ fn step_doc(step: &Step) -> StepDoc {
     }
 }
 
-/// A task's name as the statements take it.
-pub(crate) fn name_of(run: RunId, work: &Work) -> Json {
-    json!({ "run": run, "work": work.to_string() })
+/// Names of tasks as the statements take them.
+fn names(keys: &[TaskKey]) -> Value {
+    Value::Columns(vec![
+        Column::Texts(keys.iter().map(|key| key.run.to_string()).collect()),
+        Column::Texts(keys.iter().map(|key| key.work.to_string()).collect()),
+    ])
+}
+
+async fn enqueue(
+    tx: &mut Session,
+    now: Timestamp,
+    tasks: &[(TenantId, TaskKey, QueueClass, Timestamp)],
+    fair: &Fair,
+) -> Result<(), StoreError> {
+    if tasks.is_empty() {
+        return Ok(());
+    }
+    let mut heads = BTreeMap::new();
+    for class in tasks.iter().map(|&(_, _, class, _)| class).collect::<BTreeSet<_>>() {
+        heads.insert(class, queue::head(tx, class).await?);
+    }
+    let mut ranks = Vec::with_capacity(tasks.len());
+    for &(tenant, _, class, _) in tasks {
+        let flow = FlowKey { tenant, class, priority: Priority::Normal };
+        let head = heads.entry(class).or_default();
+        ranks.extend(fair.next(now, *head, flow, 1));
+        *head = head.or_else(|| ranks.last().map(|&rank| (rank, Priority::Normal)));
+    }
+    let columns = vec![
+        Column::Texts(tasks.iter().map(|(_, key, ..)| key.id().to_string()).collect()),
+        Column::Texts(tasks.iter().map(|(_, key, ..)| key.run.to_string()).collect()),
+        Column::Texts(tasks.iter().map(|(_, key, ..)| key.work.to_string()).collect()),
+        Column::Texts(tasks.iter().map(|(_, key, ..)| key.work.word().to_owned()).collect()),
+        Column::Texts(tasks.iter().map(|(_, _, class, _)| class.to_string()).collect()),
+        Column::Ints(ranks.into_iter().map(|rank| rank.0).collect()),
+        Column::Ints(tasks.iter().map(|(.., ready_at)| ready_at.as_micros()).collect()),
+    ];
+    let written = tx.execute(sql::QUEUE_ADD_OF_RUN, &[Value::time(now), Value::Columns(columns)]).await?;
+    all_written(written, tasks.len())
 }
 
 const fn attempt_word(attempt: &Attempt) -> &'static str {

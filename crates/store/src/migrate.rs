@@ -37,6 +37,7 @@ macro_rules! migrations {
 
 migrations! {
     "0001_init",
+    "0002_queue",
     "0003_workflows",
     "0004_schedules",
 }
@@ -101,6 +102,11 @@ impl Store {
                     }
                 }
             }
+        }
+        if !applied_names.is_empty()
+            && let Err(error) = self.prepare_history(now).await
+        {
+            tracing::warn!(error = %mb_core::error::chain(&error), "the history has no partitions yet");
         }
         Ok(applied_names)
     }

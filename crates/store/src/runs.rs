@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::db::{Session, Value};
 use crate::error::StoreError;
 use crate::machine::{self, Turn};
+use crate::queue::Fair;
 use crate::sql;
 use crate::store::{Store, transaction};
 use crate::{list, workers};
@@ -60,7 +61,8 @@ impl Store {
         if new.idempotency_key.as_ref().is_some_and(|key| !(1..=KEY_BYTES_MAX).contains(&key.len())) {
             return Err(StoreError::invalid(format!("an idempotency key has 1 to {KEY_BYTES_MAX} bytes")));
         }
-        transaction!(self, |tx| create(tx, now, &new).await)
+        let fair = &self.inner.fair;
+        transaction!(self, |tx| create(tx, now, &new, fair).await)
     }
 
     /// A run, whole.
@@ -89,7 +91,7 @@ impl Store {
     /// [`StoreError`], as any other verb.
     pub async fn cancel(&self, now: Timestamp, tenant: TenantId, id: RunId, by: &str) -> Result<Cancel, StoreError> {
         transaction!(self, |tx| {
-            tx.rows(sql::TASKS_LOCK_RUNS, &[Value::Texts(vec![id.to_string()])]).await?;
+            lock_tasks(tx, &[id]).await?;
             let Some(mut turn) = machine::hold(tx, now, vec![id]).await?.remove(&id) else {
                 return Ok(Cancel::NotFound);
             };
@@ -99,7 +101,7 @@ impl Store {
             if turn.apply(RunEvent::Cancel { by: by.to_owned() }).is_err() {
                 return Ok(Cancel::AlreadyOver);
             }
-            machine::save(tx, [&turn]).await?;
+            machine::save(tx, &self.inner.fair, [&turn]).await?;
             Ok(Cancel::Requested)
         })
     }
@@ -110,7 +112,7 @@ impl Store {
     /// [`StoreError`], as any other verb.
     pub async fn set_affinity(&self, id: RunId, affinity: Option<&str>) -> Result<bool, StoreError> {
         transaction!(self, Later, |tx| {
-            tx.rows(sql::TASKS_LOCK_RUNS, &[Value::Texts(vec![id.to_string()])]).await?;
+            lock_tasks(tx, &[id]).await?;
             keep_for(tx, id, affinity.unwrap_or("")).await
         })
     }
@@ -128,8 +130,7 @@ impl Store {
             let rows = tx.rows(sql::RUNS_OWNERLESS, &[Value::time(now - stale), Value::int(ADOPT_MAX)]).await?;
             let ids = rows.iter().map(|row| row.parse("id")).collect::<Result<Vec<RunId>, _>>()?;
             if !ids.is_empty() {
-                let texts = Value::Texts(ids.iter().map(ToString::to_string).collect());
-                tx.rows(sql::TASKS_LOCK_RUNS, &[texts]).await?;
+                lock_tasks(tx, &ids).await?;
             }
             for &id in &ids {
                 keep_for(tx, id, "").await?;
@@ -139,7 +140,7 @@ impl Store {
     }
 }
 
-async fn create(tx: &mut Session, now: Timestamp, new: &NewRun) -> Result<Created, StoreError> {
+async fn create(tx: &mut Session, now: Timestamp, new: &NewRun, fair: &Fair) -> Result<Created, StoreError> {
     let run = &new.run;
     if let Some(existing) = take_key(tx, now, new).await? {
         return Ok(Created { id: existing, existed: true });
@@ -168,7 +169,7 @@ async fn create(tx: &mut Session, now: Timestamp, new: &NewRun) -> Result<Create
         Value::Json(machine::origin(run)?),
     ];
     tx.execute(sql::RUNS_INSERT, &values).await?;
-    machine::save(tx, [&turn]).await?;
+    machine::save(tx, fair, [&turn]).await?;
     Ok(Created { id: run.id, existed: false })
 }
 
@@ -197,10 +198,18 @@ async fn take_key(tx: &mut Session, now: Timestamp, new: &NewRun) -> Result<Opti
     row.ok_or_else(|| StoreError::corrupt("idempotency", "a key was taken and is not there"))?.parse("run").map(Some)
 }
 
+/// Task rows are locked before run rows, everywhere.
+pub(crate) async fn lock_tasks(tx: &mut Session, runs: &[RunId]) -> Result<(), StoreError> {
+    let runs = [Value::Texts(runs.iter().map(ToString::to_string).collect())];
+    tx.rows(sql::QUEUE_LOCK_RUNS, &runs).await?;
+    tx.rows(sql::LEASES_LOCK_RUNS, &runs).await.map(|_| ())
+}
+
 /// The tasks carry a copy, so that a claim needs only their index.
 async fn keep_for(tx: &mut Session, id: RunId, affinity: &str) -> Result<bool, StoreError> {
     let values = [Value::id(id), Value::text(affinity)];
     let found = tx.execute(sql::RUNS_SET_AFFINITY, &values).await? == 1;
-    tx.is_change |= tx.execute(sql::TASKS_SET_AFFINITY, &values).await? > 0;
+    tx.is_change |= tx.execute(sql::QUEUE_SET_AFFINITY, &values).await? > 0;
+    tx.execute(sql::LEASES_SET_AFFINITY, &values).await?;
     Ok(found)
 }

@@ -5,10 +5,9 @@ use mb_core::id::{RunId, TenantId};
 use mb_core::run::{Run, Signal};
 use mb_core::time::Timestamp;
 
-use crate::db::Value;
 use crate::error::StoreError;
 use crate::machine;
-use crate::sql;
+use crate::runs;
 use crate::store::{Store, transaction};
 
 /// A decision about a step that waits for approval.
@@ -68,7 +67,7 @@ impl Store {
     async fn tell(&self, now: Timestamp, tenant: TenantId, id: RunId, event: RunEvent) -> Result<Told, StoreError> {
         transaction!(self, |tx| {
             // The order of every verb: tasks before runs.
-            tx.rows(sql::TASKS_LOCK_RUNS, &[Value::Texts(vec![id.to_string()])]).await?;
+            runs::lock_tasks(tx, &[id]).await?;
             let Some(mut turn) = machine::hold(tx, now, vec![id]).await?.remove(&id) else {
                 return Ok(Told::NotFound);
             };
@@ -78,7 +77,7 @@ impl Store {
             if let Err(illegal) = turn.apply(event.clone()) {
                 return Ok(Told::Refused(illegal));
             }
-            machine::save(tx, [&turn]).await?;
+            machine::save(tx, &self.inner.fair, [&turn]).await?;
             Ok(Told::Applied(Box::new(turn.run.clone())))
         })
     }

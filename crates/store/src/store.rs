@@ -2,16 +2,19 @@
 //!
 //! Deliberately absent: the verbs themselves. They are `impl Store` blocks in the file of their aggregate.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mb_core::id::TenantId;
 use mb_core::time::Timestamp;
 
 use crate::changes::Changes;
 use crate::db::{Backend, Row, Session, Value};
 use crate::error::StoreError;
 use crate::open::{self, OpenError};
+use crate::queue::Fair;
 use crate::sql::{self, Sql};
 use crate::url::StoreUrl;
 
@@ -81,6 +84,8 @@ pub struct StoreOptions {
     /// The PostgreSQL schema to live in, instead of the connection's default; made by [`Store::migrate`]. Letters,
     /// digits and `_`, at most 48 characters. Ignored on SQLite.
     pub pg_schema: Option<String>,
+    /// Shares of tenants in the queue, from 1; a tenant that is not named has 1.
+    pub weights: BTreeMap<TenantId, u32>,
 }
 
 impl Default for StoreOptions {
@@ -90,6 +95,7 @@ impl Default for StoreOptions {
             acquire_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(10),
             pg_schema: None,
+            weights: BTreeMap::new(),
         }
     }
 }
@@ -104,6 +110,7 @@ pub(crate) struct Inner {
     pub(crate) backend: Backend,
     pub(crate) options: StoreOptions,
     pub(crate) changes: Changes,
+    pub(crate) fair: Fair,
 }
 
 /// Connections at one moment.
@@ -131,7 +138,8 @@ impl Store {
     /// [`OpenError`], one kind for each thing an operator would mend differently.
     pub async fn open(url: &StoreUrl, options: StoreOptions) -> Result<Store, OpenError> {
         let (backend, changes) = open::open(url, &options).await?;
-        Ok(Store { inner: Arc::new(Inner { backend, options, changes }) })
+        let fair = Fair::new(options.weights.clone());
+        Ok(Store { inner: Arc::new(Inner { backend, options, changes, fair }) })
     }
 
     /// `sqlite` or `postgres`.

@@ -7,14 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use mb_core::id::WorkerId;
-use mb_core::task::{QueueClass, TaskKey};
+use mb_core::task::{Lease, QueueClass};
 use mb_core::time::Timestamp;
 
 use crate::db::{Row, Value};
 use crate::error::StoreError;
+use crate::queue::{self, TAKE_BACK_MAX};
 use crate::sql;
 use crate::store::{Store, transaction};
-use crate::tasks;
 
 /// How long a worker that is not seen any more is still known.
 pub(crate) const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
@@ -84,10 +84,10 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`], as any other verb.
-    pub async fn worker_gone(&self, now: Timestamp, id: WorkerId) -> Result<Vec<TaskKey>, StoreError> {
+    pub async fn worker_gone(&self, now: Timestamp, id: WorkerId) -> Result<Vec<Lease>, StoreError> {
         transaction!(self, Later, |tx| {
-            let rows = tx.rows(sql::TASKS_OF_WORKER, &[Value::id(id), Value::int(tasks::REAP_MAX)]).await?;
-            let lost = tasks::lose(tx, now, &rows).await?;
+            let rows = tx.rows(sql::LEASES_OF_WORKER, &[Value::id(id), Value::int(TAKE_BACK_MAX)]).await?;
+            let lost = queue::lose(tx, now, &rows, &self.inner.fair).await?;
             tx.execute(sql::WORKERS_GONE, &[Value::id(id)]).await?;
             Ok(lost)
         })

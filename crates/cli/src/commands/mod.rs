@@ -7,6 +7,7 @@ pub(crate) mod init;
 pub(crate) mod run;
 pub(crate) mod runs;
 pub(crate) mod schedule;
+pub(crate) mod signal;
 pub(crate) mod token;
 pub(crate) mod trigger;
 pub(crate) mod up;

@@ -3,7 +3,6 @@
 //! The run is durable all the same: it lives in the data folder, and a process that was killed is picked up by
 //! `mb run resume` or by the next `mb up` over the same folder.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,9 +11,8 @@ use mb_core::event::Event as CoreEvent;
 use mb_core::id::{RunId, TenantId};
 use mb_core::report::Report;
 use mb_core::run::{Run, RunOutcome};
-use mb_core::task::QueueClass;
 use mb_core::time::Timestamp;
-use mb_engine::{Engine, Flag, Layers, Output, OutputLine, StartError, StartRun, Worker, WorkerOptions};
+use mb_engine::{Engine, Flag, Layers, Output, OutputLine, RetryRun, StartError, StartRun, Worker, WorkerOptions};
 use mb_runner::{Patch, Project};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -54,7 +52,7 @@ pub(crate) async fn start(global: &Global, args: &StartArgs, term: Term) -> Resu
     };
     let (data, store, env) = local::open(global).await?;
     let frozen = ask.freeze(&data).await.map_err(refused)?;
-    let engine = Engine::new(env, store, data, probing.sandbox().await?);
+    let engine = local::over(env, store, data, probing.sandbox().await?);
     let affinity = affinity(&engine);
     ask.affinity = Some(affinity.clone());
     let created = engine.accept(ask, frozen).await.map_err(refused)?.id;
@@ -121,6 +119,40 @@ pub(crate) async fn resume(global: &Global, named: Option<&str>, work: &WorkArgs
     let affinity = affinity(&engine);
     engine.take_over(&run, &affinity).await.context("the run cannot be taken over")?;
     let run = carry(&engine, id, affinity, work, Teller::new(term, Talk::Normal), false).await?;
+    let exit = finish(global, &engine, &run, false, term).await;
+    engine.clear_up().await;
+    exit
+}
+
+/// `mb run retry` here: does a finished run again in this process, to its end.
+pub(crate) async fn retry(
+    global: &Global,
+    named: Option<&str>,
+    from: Option<String>,
+    work: &WorkArgs,
+    term: Term,
+) -> Result<Exit, Failure> {
+    let engine = local::engine(global, work).await?;
+    let id = Access::Local(engine.clone()).pick(named).await?;
+    let affinity = affinity(&engine);
+    let ask = RetryRun {
+        tenant: TenantId::DEFAULT,
+        run: id,
+        from,
+        actor: "command line".into(),
+        idempotency_key: None,
+        affinity: Some(affinity.clone()),
+    };
+    let run = match engine.retry(ask).await {
+        Ok(run) => {
+            run.ok_or_else(|| Failure::new(Exit::NotFound, anyhow!("there is no run {id} here")).mend("mb run ls"))?
+        }
+        Err(StartError::NotAgain(error)) => {
+            return Err(Failure::new(Exit::Conflict, error).mend(format!("mb run show {id}")));
+        }
+        Err(error) => return Err(refused(error)),
+    };
+    let run = carry(&engine, run.id, affinity, work, Teller::new(term, Talk::Normal), false).await?;
     let exit = finish(global, &engine, &run, false, term).await;
     engine.clear_up().await;
     exit
@@ -217,12 +249,13 @@ pub(crate) async fn carry(
 ) -> Result<Run, Failure> {
     let (sender, mut lines) = mpsc::channel(4_096);
     let options = WorkerOptions {
-        slots: BTreeMap::from([(QueueClass::Cpu, local::slots(work.slots))]),
+        slots: local::slots_by_class(work.slots),
         affinity: Some(affinity),
         lease: LEASE,
         poll: POLL,
         drain: DRAIN,
         output: if show_output { Output::to(sender) } else { Output::default() },
+        ..WorkerOptions::default()
     };
     let stop = CancellationToken::new();
     let worker = tokio::spawn(Worker::new(engine.clone(), options).run(stop.clone()));

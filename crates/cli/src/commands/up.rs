@@ -1,6 +1,5 @@
 //! `mb up`: server, workers and console in one process. It is the production server with its defaults.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -9,7 +8,6 @@ use anyhow::{Context as _, anyhow};
 use mb_core::id::{RunId, TenantId};
 use mb_core::report::Report;
 use mb_core::run::RunOutcome;
-use mb_core::task::QueueClass;
 use mb_engine::{Engine, Layers, Output, Reaper, Scheduler, StartRun, Worker, WorkerOptions};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -71,12 +69,13 @@ pub(crate) async fn run(global: &Global, mut args: UpArgs, term: Term) -> Result
 
 fn worker(engine: &Engine, args: &UpArgs) -> Worker {
     let options = WorkerOptions {
-        slots: BTreeMap::from([(QueueClass::Cpu, local::slots(args.work.slots))]),
+        slots: local::slots_by_class(args.work.slots),
         affinity: None,
         lease: LEASE,
         poll: POLL,
         drain: DRAIN,
         output: Output::default(),
+        ..WorkerOptions::default()
     };
     Worker::new(engine.clone(), options)
 }

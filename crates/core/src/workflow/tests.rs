@@ -77,6 +77,10 @@ fn every_kind_is_read_and_mistakes_are_named() {
         json!([{ "name": "a", "command": "true", "retry": { "attempts_max": 26 } }]),
         "step \"a\": retry.attempts_max is 26; 1 to 25 are allowed",
     );
+    check(
+        json!([{ "name": "a", "kind": "wait", "signal": "x; rm" }]),
+        "step \"a\": \"x; rm\" is no signal's name: use 1 to 100 letters, digits and - _ . : /",
+    );
     check(json!([{ "name": "d", "kind": "repair", "target": "a" }]), "step \"d\": its target \"a\" is not a step");
     check(
         json!([{ "name": "a", "command": "true", "compensate": { "kind": "wait", "duration_ms": 1 } }]),

@@ -144,9 +144,14 @@ impl Workflow {
     }
 }
 
-fn check_step(step: &StepSpec) -> Result<(), BadWorkflow> {
+/// Names of steps and signals go into addresses, files and commands, so they are plain.
+fn is_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.:/".contains(c);
-    if step.name.is_empty() || step.name.len() > 100 || !step.name.chars().all(allowed) {
+    (1..=100).contains(&name.len()) && name.chars().all(allowed)
+}
+
+fn check_step(step: &StepSpec) -> Result<(), BadWorkflow> {
+    if !is_name(&step.name) {
         return Err(BadWorkflow::Name { name: step.name.clone() });
     }
     let value = |what: &str| Err(BadWorkflow::Value { step: step.name.clone(), what: what.to_owned() });
@@ -198,6 +203,9 @@ fn check_action(step: &StepSpec, action: &Action) -> Result<(), BadWorkflow> {
             let given = [duration_ms.is_some(), until.is_some(), signal.is_some()];
             if given.into_iter().filter(|given| *given).count() != 1 {
                 return value("a wait has exactly one of duration_ms, until and signal".into());
+            }
+            if let Some(signal) = signal.as_deref().filter(|signal| !is_name(signal)) {
+                return value(format!("{signal:?} is no signal's name: use 1 to 100 letters, digits and - _ . : /"));
             }
             until.as_deref().map_or(Ok(()), expression::check_template).map_err(bad("until"))?;
         }

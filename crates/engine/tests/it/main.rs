@@ -2,4 +2,6 @@
 
 mod runs;
 mod scheduler;
+mod web;
+mod workflows;
 mod world;

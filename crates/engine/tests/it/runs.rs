@@ -176,7 +176,7 @@ async fn another_process_goes_on_where_the_first_one_died() {
     let world = World::new(&[("meta-builder.toml", LINT), ("words.txt", "bad\n")], true).await;
     let id = world.start().await;
     // The first process claims a task and is never seen again.
-    let claim = mb_store::Claim {
+    let claim = mb_core::queue::Claim {
         worker: world.engine.worker_id(),
         slots: [(mb_core::task::QueueClass::Cpu, 1)].into(),
         affinity: None,
@@ -198,7 +198,7 @@ async fn another_process_goes_on_where_the_first_one_died() {
     assert_eq!(held.len(), 1);
     let second = engine(world.engine.data()).await;
     let taken = second.recover_node().await.expect("taken back");
-    assert_eq!(taken, [held[0].lease.key.clone()]);
+    assert_eq!(taken.iter().map(|lease| lease.task).collect::<Vec<_>>(), [held[0].lease.task]);
     let run = work(&second, id).await;
     assert_eq!(run.state.outcome(), Some(RunOutcome::Repaired), "{}", world.decisions(id).await);
     assert_eq!(run.steps[0].attempts.len(), 1, "the lost attempt is the same attempt");

@@ -114,12 +114,13 @@ pub(crate) async fn work(engine: &Engine, id: RunId) -> Run {
 /// A worker that works until the token is cancelled.
 pub(crate) fn worker(engine: &Engine, lease: Duration, drain: Duration) -> (JoinHandle<()>, CancellationToken) {
     let options = WorkerOptions {
-        slots: BTreeMap::from([(QueueClass::Cpu, 2)]),
+        slots: BTreeMap::from([(QueueClass::Cpu, 2), (QueueClass::Io, 4), (QueueClass::Llm, 2)]),
         affinity: None,
         lease,
         poll: Duration::from_millis(100),
         drain,
         output: Output::default(),
+        ..WorkerOptions::default()
     };
     let stop = CancellationToken::new();
     (tokio::spawn(Worker::new(engine.clone(), options).run(stop.clone())), stop)

@@ -6,6 +6,7 @@ mod health;
 mod meta_v4;
 pub(crate) mod runs;
 mod schedules;
+pub(crate) mod signals;
 mod tokens;
 mod triggers;
 mod workflows;
@@ -67,6 +68,10 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(runs::report))
         .routes(routes!(runs::diff))
         .routes(routes!(runs::cancel))
+        .routes(routes!(signals::retry))
+        .routes(routes!(signals::signal))
+        .routes(routes!(signals::approve))
+        .routes(routes!(signals::reject))
         .routes(routes!(events::of_run))
         .routes(routes!(events::of_all))
         .routes(routes!(workflows::list))

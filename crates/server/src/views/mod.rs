@@ -17,6 +17,7 @@ mod run;
 mod runs;
 mod schedules;
 mod status;
+mod steps;
 mod text;
 mod timeline;
 mod triggers;

@@ -12,7 +12,7 @@ use super::layout::{Chrome, page};
 use super::status::{Status, run_badge};
 use super::waterfall::waterfall;
 use super::why::why;
-use super::{diff, log, text, timeline};
+use super::{diff, log, steps, text, timeline};
 
 /// A run with everything its page shows.
 #[derive(Debug, Clone)]
@@ -41,7 +41,9 @@ pub fn run(chrome: &Chrome<'_>, page_of: &RunPage<'_>) -> Markup {
     let state = html! {
         (heading(page_of))
         section aria-label="Steps" { div.title { h2 { "Steps" } (legend()) } (waterfall(page_of.at, run, page_of.work)) }
+        (steps::waiting(page_of.at, run))
         (why(run))
+        (steps::data(run))
         (repairs(page_of))
         (result(run))
         section aria-labelledby="timeline" {

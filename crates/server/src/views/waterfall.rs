@@ -6,6 +6,7 @@ use maud::{Markup, html};
 use mb_api::repair::Repair;
 use mb_api::run::{Attempt, Run, Step};
 use mb_core::time::Timestamp;
+use mb_core::workflow::ActionKind;
 
 use super::status::Status;
 use super::text;
@@ -91,7 +92,7 @@ fn row(now: Timestamp, run: &Run, step: &Step, axis: &Axis, work: Option<&str>) 
         spans(now, step).iter().map(|(from, to)| u64::try_from(to.since(*from).as_millis()).unwrap_or(0)).sum();
     html! {
         div.wrow {
-            div.wname { (status.icon()) span title=(step.command) { (text::name(&step.name)) } }
+            div.wname { (status.icon()) span title=(step.command) { (text::name(&step.name)) } @if step.kind != ActionKind::Shell { " " span.kind { (step.kind) } } }
             svg.wbars width="100%" height="22" role="group" aria-label={ (step.name) ", " (status.word()) } {
                 line.axis x1="0" x2="100%" y1="21.5" y2="21.5" {}
                 @for (at, _) in axis.folds() { line.fold x1={ (at) "%" } x2={ (at) "%" } y1="2" y2="20" {} }

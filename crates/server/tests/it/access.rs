@@ -89,6 +89,7 @@ async fn the_consoles_routes_need_somebody_too() {
         (Method::GET, "/runs".to_owned()),
         (Method::GET, format!("/runs/{id}")),
         (Method::POST, format!("/runs/{id}/cancel")),
+        (Method::POST, format!("/runs/{id}/steps/build/decide")),
         (Method::GET, format!("/runs/{id}/log/live?work=build%231")),
         (Method::GET, "/live".to_owned()),
         (Method::GET, "/workflows".to_owned()),

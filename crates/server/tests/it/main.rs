@@ -8,3 +8,4 @@ mod pages;
 mod registry;
 mod streams;
 mod support;
+mod workflows;

@@ -9,11 +9,12 @@ use axum::http::{HeaderMap, Method, Request, StatusCode};
 use mb_api::NewToken;
 use mb_core::advance::RunEvent;
 use mb_core::id::TenantId;
+use mb_core::queue::Claim;
 use mb_core::scope::Scope;
 use mb_core::task::{Lease, QueueClass, Work};
 use mb_engine::{DataDir, Engine, Env, Sandbox};
 use mb_server::AppState;
-use mb_store::{Claim, NewRun, Report, Store, StoreOptions, StoreUrl, StoredPatch};
+use mb_store::{NewRun, Report, Store, StoreOptions, StoreUrl, StoredPatch};
 use tempfile::TempDir;
 use tower::ServiceExt as _;
 
@@ -96,6 +97,14 @@ impl Server {
         self.send(request.body(Body::from(json.to_string())).expect("a request")).await
     }
 
+    /// A page of the console, as a browser asks for it.
+    pub(crate) async fn page(&self, path: &str) -> String {
+        let request = self.request(Method::GET, path).header("accept", "text/html");
+        let reply = self.send(request.body(Body::empty()).expect("a request")).await;
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.body);
+        reply.body
+    }
+
     pub(crate) fn request(&self, method: Method, path: &str) -> axum::http::request::Builder {
         Request::builder().method(method).uri(path).header("authorization", format!("Bearer {}", self.admin))
     }
@@ -123,11 +132,24 @@ impl Server {
                     let slots = BTreeMap::from([(QueueClass::Cpu, 9), (QueueClass::Io, 9)]);
                     let claim = Claim { worker: WORKER, slots, affinity: Some(key.clone()), lease: SOON };
                     let claimed = store.claim(*at + SOON, &claim).await.expect("claimed");
-                    leases.extend(claimed.into_iter().map(|c| (c.lease.key.work.clone(), c.lease)));
+                    leases.extend(
+                        claimed.into_iter().map(|c| (c.lease.key.as_ref().expect("a run's").work.clone(), c.lease)),
+                    );
                     continue;
                 }
                 RunEvent::Cancel { by } => {
                     store.cancel(*at, TenantId::DEFAULT, story.first.id, by).await.expect("cancelled");
+                    continue;
+                }
+                RunEvent::Signal(signal) => {
+                    let signal = signal.clone();
+                    store.signal_run(*at, TenantId::DEFAULT, story.first.id, signal).await.expect("signaled");
+                    continue;
+                }
+                RunEvent::Decided { step, approved, by, reason } => {
+                    let (step, by, reason) = (step.clone(), by.clone(), reason.clone());
+                    let decision = mb_store::Decision { step, approved: *approved, by, reason };
+                    store.decide(*at, TenantId::DEFAULT, story.first.id, decision).await.expect("decided");
                     continue;
                 }
                 RunEvent::Attempted { step, number, outcome } => {

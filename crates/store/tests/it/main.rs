@@ -10,5 +10,6 @@ mod random;
 mod registry;
 mod runs;
 mod schedules;
+mod signals;
 mod speed;
 mod support;

@@ -6,9 +6,10 @@ use std::time::Duration;
 use mb_core::advance::LOSSES_MAX;
 use mb_core::attempt::AttemptState;
 use mb_core::failure::FailureKind;
+use mb_core::queue::{Beat, Claim};
 use mb_core::run::{RunOutcome, RunState, StepOutcome, StepState, StopReason};
 use mb_core::task::{Fence, QueueClass, Work};
-use mb_store::{Beat, Cancel, Finished, Report, StoreError, WorkerRow};
+use mb_store::{Cancel, Finished, Report, StoreError, WorkerRow};
 
 use crate::support::{Home, LEASE, TENANT, at, claim, failed, new_run, passed, run_id, suite, worker};
 
@@ -34,9 +35,10 @@ async fn a_task_is_claimed_once_and_finished_once(Home { store, .. }: Home) {
     assert_eq!(claimed.len(), 1);
     assert_eq!(claimed[0].lease.fence, Fence(1));
     assert_eq!(claimed[0].lease.until, at(1) + LEASE);
-    assert_eq!(claimed[0].run.state, RunState::Running);
+    let begun = claimed[0].run.as_deref().unwrap();
+    assert_eq!(begun.state, RunState::Running);
     assert!(store.claim(at(1), &claim(2, 8)).await.unwrap().is_empty(), "it is held");
-    assert_eq!(store.run(TENANT, run_id(1)).await.unwrap(), Some(claimed[0].run.clone()));
+    assert_eq!(store.run(TENANT, run_id(1)).await.unwrap(), Some(begun.clone()));
 
     let done = store.finish(at(2), &claimed[0].lease, Report::Attempted(passed())).await.unwrap();
     let Finished::Applied { run, .. } = done else { panic!("{done:?}") };
@@ -55,7 +57,8 @@ async fn a_report_after_the_lease_was_lost_changes_nothing(Home { store, .. }: H
     store.create_run(at(0), new_run(1, at(0), &["a"])).await.unwrap();
     let first = store.claim(at(1), &claim(1, 1)).await.unwrap().remove(0);
     assert!(store.reap(at(31), 10).await.unwrap().is_empty(), "the lease lasts until its end");
-    assert_eq!(store.reap(at(32), 10).await.unwrap(), std::slice::from_ref(&first.lease.key));
+    let reaped = store.reap(at(32), 10).await.unwrap();
+    assert_eq!(reaped.iter().map(|lease| &lease.key).collect::<Vec<_>>(), [&first.lease.key]);
     for step in ["before it is claimed again", "after"] {
         let before = store.run(TENANT, run_id(1)).await.unwrap();
         let seq = store.last_seq().await.unwrap();
@@ -181,7 +184,7 @@ async fn a_node_that_restarts_gets_its_tasks_back(Home { store, .. }: Home) {
         assert_eq!(store.claim(at(n), &claim(n, 1)).await.unwrap().len(), 1);
     }
     let lost = store.release_node(at(5), "here", worker(2)).await.unwrap();
-    assert_eq!(lost.iter().map(|key| key.run).collect::<Vec<_>>(), [run_id(1)]);
+    assert_eq!(lost.iter().map(|lease| lease.key.as_ref().unwrap().run).collect::<Vec<_>>(), [run_id(1)]);
     assert!(store.release_node(at(5), "here", worker(2)).await.unwrap().is_empty(), "once is enough");
     let again = store.claim(at(5), &claim(2, 8)).await.unwrap();
     assert_eq!(again.iter().map(|task| task.lease.fence).collect::<Vec<_>>(), [Fence(2)]);
@@ -194,7 +197,8 @@ async fn a_worker_that_ends_gives_its_tasks_back(Home { store, .. }: Home) {
     let seen = store.workers(at(2)).await.unwrap();
     assert_eq!(seen.len(), 1);
     assert_eq!((&seen[0].worker, seen[0].seen_at), (&row(1, "here", Some("x")), at(0)));
-    assert_eq!(store.worker_gone(at(2), worker(1)).await.unwrap(), [task.lease.key]);
+    let back = store.worker_gone(at(2), worker(1)).await.unwrap();
+    assert_eq!(back.iter().map(|lease| &lease.key).collect::<Vec<_>>(), [&task.lease.key]);
     assert!(store.workers(at(2)).await.unwrap().is_empty());
     assert_eq!(store.next_ready_at(None).await.unwrap(), Some(at(2)));
 }
@@ -204,11 +208,11 @@ async fn affinity_keeps_runs_apart(Home { store, .. }: Home) {
     mine.affinity = Some("cli-1".into());
     store.create_run(at(1), mine).await.unwrap();
     store.create_run(at(2), new_run(2, at(2), &["a"])).await.unwrap();
-    let cli = |name: &str| mb_store::Claim { affinity: Some(name.into()), ..claim(1, 8) };
+    let cli = |name: &str| Claim { affinity: Some(name.into()), ..claim(1, 8) };
     assert!(store.claim(at(3), &cli("cli-2")).await.unwrap().is_empty());
     assert_eq!(store.next_ready_at(Some("cli-1")).await.unwrap(), Some(at(1)));
     let any = store.claim(at(3), &claim(2, 8)).await.unwrap();
-    assert_eq!(any.iter().map(|task| task.run.id).collect::<Vec<_>>(), [run_id(2)]);
+    assert_eq!(any.iter().map(|task| task.run.as_ref().unwrap().id).collect::<Vec<_>>(), [run_id(2)]);
     let own = store.claim(at(3), &cli("cli-1")).await.unwrap().remove(0);
     // A task that follows is kept for the same process, until the run is let go.
     store.finish(at(4), &own.lease, Report::Attempted(passed())).await.unwrap();
@@ -230,7 +234,7 @@ async fn an_orphan_is_adopted(Home { store, .. }: Home) {
     assert_eq!(store.adopt(at(35), stale).await.unwrap(), [run_id(3)], "no worker of that name, and not new");
     assert_eq!(store.adopt(at(70), stale).await.unwrap(), [run_id(1)]);
     let tasks = store.claim(at(71), &claim(5, 8)).await.unwrap();
-    assert_eq!(tasks.iter().map(|task| task.run.id).collect::<Vec<_>>(), [run_id(1), run_id(3)]);
+    assert_eq!(tasks.iter().map(|task| task.run.as_ref().unwrap().id).collect::<Vec<_>>(), [run_id(1), run_id(3)]);
 }
 
 async fn a_task_waits_for_its_time(Home { store, .. }: Home) {
@@ -244,7 +248,7 @@ async fn a_task_waits_for_its_time(Home { store, .. }: Home) {
     let cpu = store.queue_stats(at(7)).await.unwrap()[0];
     assert_eq!((cpu.ready, cpu.delayed, cpu.oldest_ready_age), (1, 0, Some(Duration::from_secs(4))));
     let again = store.claim(at(3), &claim(1, 1)).await.unwrap().remove(0);
-    assert_eq!(again.lease.key.work, Work::Attempt { step: "a".into(), number: 2 });
+    assert_eq!(again.lease.key.unwrap().work, Work::Attempt { step: "a".into(), number: 2 });
     assert_eq!(again.lease.fence, Fence(1), "another task");
 }
 

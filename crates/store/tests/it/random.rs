@@ -66,7 +66,7 @@ pub(crate) async fn play(store: &Store, seed: u64) -> String {
                 // Sometimes the lease stays with the worker, which then reports twice.
                 let index = numbers.below(held.len() as u64) as usize;
                 let lease = if numbers.below(10) == 0 { held[index].clone() } else { held.swap_remove(index) };
-                let report = report(&mut numbers, &lease.key.work);
+                let report = report(&mut numbers, &lease.key.as_ref().unwrap().work);
                 writeln!(said, "finish {:?}", store.finish(now, &lease, report).await.unwrap()).unwrap();
             }
             8 => writeln!(said, "beat {:?}", store.heartbeat(now, &held, LEASE).await.unwrap()).unwrap(),

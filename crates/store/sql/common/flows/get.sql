@@ -1,0 +1,1 @@
+SELECT class, state FROM flows ORDER BY class

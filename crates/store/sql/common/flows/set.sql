@@ -1,0 +1,1 @@
+INSERT INTO flows (class, state) VALUES ($1, $2) ON CONFLICT (class) DO UPDATE SET state = excluded.state

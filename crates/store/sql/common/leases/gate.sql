@@ -1,0 +1,1 @@
+SELECT COUNT(*) AS held FROM leases WHERE tenant = $1 AND gate = $2

@@ -1,0 +1,5 @@
+SELECT
+    id, tenant, kind, class, priority, affinity, rank, ready_at, enqueued_at, fence, failures, losses, reserved, run, work, gate,
+    options, payload, worker, started_at, interrupt
+FROM leases
+WHERE tenant = $1 AND id = $2

@@ -1,0 +1,1 @@
+UPDATE leases SET interrupt = 1 WHERE id = $1

@@ -1,0 +1,1 @@
+SELECT id FROM leases WHERE worker = $1 AND interrupt = 1

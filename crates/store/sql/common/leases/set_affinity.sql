@@ -1,0 +1,1 @@
+UPDATE leases SET affinity = $2 WHERE run = $1

@@ -1,0 +1,1 @@
+UPDATE queue SET affinity = $2 WHERE run = $1

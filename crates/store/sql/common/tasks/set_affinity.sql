@@ -1,1 +1,0 @@
-UPDATE tasks SET affinity = $2 WHERE run = $1

@@ -1,0 +1,1 @@
+SELECT id FROM leases WHERE run = ANY($1) ORDER BY id FOR UPDATE

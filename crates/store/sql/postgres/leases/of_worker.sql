@@ -1,0 +1,8 @@
+SELECT
+    id, tenant, kind, class, priority, affinity, rank, ready_at, enqueued_at, fence, failures, losses, reserved, run, work, gate,
+    options, payload, worker, started_at, interrupt
+FROM leases
+WHERE worker = $1
+ORDER BY id
+LIMIT $2
+FOR UPDATE

@@ -1,0 +1,7 @@
+SELECT
+    id, tenant, kind, class, priority, affinity, rank, ready_at, enqueued_at, fence, failures, losses, reserved, run, work, gate,
+    options, payload, state
+FROM queue
+WHERE id = ANY($1)
+ORDER BY id
+FOR UPDATE

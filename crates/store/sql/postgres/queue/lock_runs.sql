@@ -1,0 +1,1 @@
+SELECT id FROM queue WHERE run = ANY($1) ORDER BY id FOR UPDATE

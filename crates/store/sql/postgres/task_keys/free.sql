@@ -1,0 +1,1 @@
+DELETE FROM task_keys WHERE kind = 'unique' AND task = ANY($1)

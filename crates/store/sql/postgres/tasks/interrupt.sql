@@ -1,4 +1,0 @@
-UPDATE tasks
-SET interrupt = 1
-FROM jsonb_array_elements($1) AS e (value)
-WHERE tasks.run = e.value->>'run' AND tasks.work = e.value->>'work' AND tasks.worker IS NOT NULL

@@ -1,1 +1,0 @@
-SELECT run, work FROM tasks WHERE run = ANY($1) ORDER BY run, work FOR UPDATE

@@ -1,0 +1,2 @@
+-- SQLite has one table.
+SELECT 0 AS day WHERE false

@@ -1,0 +1,1 @@
+SELECT id FROM queue WHERE run IN (SELECT value FROM json_each($1)) ORDER BY id

@@ -1,1 +1,0 @@
-SELECT fence, worker FROM tasks WHERE run = $1 AND work = $2

@@ -1,1 +1,0 @@
-SELECT run, work FROM tasks WHERE worker = $1 ORDER BY run, work LIMIT $2
