@@ -30,6 +30,16 @@ needs = ["say"]
 command = "true"
 "#;
 
+const OUTER: &str = r#"
+name = "outer"
+
+[[steps]]
+name = "call"
+kind = "workflow"
+workflow = "greet"
+inputs = { who = "bob" }
+"#;
+
 fn world() -> World {
     let world = World::new();
     world.write("greet.toml", GREET);
@@ -85,6 +95,12 @@ fn workflows_and_schedules_are_the_same_here_and_through_a_server() {
 
         let run = mb(&["workflow", "run", "greet", "--input", "who=ann", "--watch"]).expect(0);
         assert!(run.err.contains("tell"), "{}", run.err);
+        world.write("outer.toml", OUTER);
+        out(&["workflow", "apply", "outer.toml"]);
+        mb(&["workflow", "run", "outer", "--watch"]).expect(0);
+        let children = mb(&["run", "ls", "--json"]).expect(0).json();
+        let children = children["items"].as_array().unwrap().iter().filter(|run| run["workflow"] == "greet").count();
+        assert_eq!(children, 2, "a step runs the published workflow");
         let keyed = || out(&["workflow", "run", "greet", "--key", "once"]);
         assert_eq!(keyed(), keyed(), "the same key is the same run");
     }

@@ -14,7 +14,9 @@ use mb_core::trigger::{DEPTH_MAX, On, Trigger};
 use mb_core::workflow::{Action, Input, InputType, StepSpec, Wait, Workflow};
 use mb_engine::{DataDir, Engine, Env, LEAD_TTL, RunNamed, SendEvent};
 use mb_runner::Sandbox;
-use mb_store::{Added, FireState, NewSchedule, RunFilter, Store, StoreOptions, StoreUrl, TriggerRow};
+use mb_store::{
+    Added, FireRow, FireState, Led, NewSchedule, RunFilter, ScheduleDecision, Store, StoreOptions, StoreUrl, TriggerRow,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -257,25 +259,58 @@ async fn what_was_missed_while_nobody_was_there_is_made_up_for(nodes: Nodes) {
 }
 
 async fn what_a_leader_decided_and_did_not_make_is_made_once(nodes: Nodes) {
-    let (one, two) = (nodes.node().await, nodes.node().await);
-    publish(&one, "build").await;
-    let new = add(&one, cron("0 * * * *", "UTC")).await;
-    nodes.pass(&[&one], 1, Duration::from_secs(3_600)).await;
-    let fire = one.store().fires(TENANT, &new.id.to_string(), 1).await.expect("listed").remove(0);
-    let FireState::Started(made) = fire.state else { panic!("{fire:?}") };
-    // The first made the run and died before it could say so: its successor finds the start decided and no more.
-    let again = RunNamed {
+    let node = nodes.node().await;
+    publish(&node, "build").await;
+    let new = add(&node, cron("0 * * * *", "UTC")).await;
+    // A leader decides two starts, makes the run of the first, and dies before it can note that or make the second.
+    nodes.env.advance(Duration::from_secs(2 * 3_600));
+    let (store, now) = (node.store(), nodes.env.now());
+    let dead = store.lead(now, "control", node.env().worker_id(), LEAD_TTL).await.expect("asked").expect("led");
+    let row = store.schedule(TENANT, "nightly").await.expect("readable").expect("there");
+    let times = [row.next.expect("a time"), now];
+    let fires = times.map(|at| FireRow {
+        source: new.id.to_string(),
+        occasion: at.to_string(),
+        kind: TriggerKind::Schedule,
+        name: new.name.clone(),
+        tenant: TENANT,
+        workflow: new.workflow.clone(),
+        version: None,
+        inputs: json!({}),
+        depth: 0,
+        cancels: false,
+        at,
+        decided_at: now,
+        state: FireState::Pending,
+    });
+    let decision = ScheduleDecision {
+        id: new.id,
+        revision: row.revision,
+        fires: fires.to_vec(),
+        after: now,
+        waiting: None,
+        next: None,
+    };
+    assert_eq!(store.schedule_decide(dead, &decision).await.expect("stored"), Led::Done(true));
+    let ask = RunNamed {
         tenant: TENANT,
         workflow: "build".into(),
         version: None,
         inputs: Value::Null,
-        actor: "other".into(),
-        idempotency_key: Some(fire.key()),
+        actor: "the leader that died".into(),
+        idempotency_key: Some(fires[0].key()),
         affinity: None,
         trigger: None,
     };
-    assert_eq!(two.start_named(again).await.expect("found").id, made, "the same start is the same run");
-    assert_eq!(runs(&two).await.len(), 1);
+    let made = node.start_named(ask).await.expect("started").id;
+    nodes.pass(&[&node], 2, Duration::from_secs(1)).await;
+    assert_eq!(runs(&node).await.len(), 1, "the lead of the dead one has not ended");
+    nodes.pass(&[&node], 2, LEAD_TTL).await;
+    assert_eq!(runs(&node).await.len(), 2, "the second is made, the first is not made again");
+    let fires = node.store().fires(TENANT, &new.id.to_string(), 10).await.expect("listed");
+    assert_eq!(fires.len(), 2);
+    assert_eq!(fires[1].state, FireState::Started(made), "and its run is known");
+    assert!(matches!(fires[0].state, FireState::Started(run) if run != made), "{fires:?}");
 }
 
 async fn the_next_run_takes_the_place_of_an_open_one_or_waits_for_it(nodes: Nodes) {
