@@ -3,6 +3,8 @@
 //! Deliberately absent: retries of writes. Give an idempotency key and repeat the call; the server answers with
 //! the run the first call made.
 
+mod registry;
+
 use std::time::Duration;
 
 use mb_core::id::{RunId, TokenId};
@@ -244,6 +246,11 @@ impl Client {
     /// See [`ClientError`].
     pub async fn cancel(&self, id: RunId) -> Answer<Canceling> {
         self.json(self.request(Method::POST, &format!("/api/v1/runs/{id}/cancel"))).await
+    }
+
+    /// Calls a route that takes a body and answers with JSON.
+    async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: &impl serde::Serialize) -> Answer<T> {
+        self.json(self.request(method, path).json(body)).await
     }
 
     /// The workers.

@@ -86,6 +86,15 @@ codes! {
     /// There is no such token.
     TokenNotFound = "E0304", 404, exit 3, once, "no such token",
         "`mb token ls` lists the tokens";
+    /// There is no such workflow, or it has no such version.
+    WorkflowNotFound = "E0311", 404, exit 3, once, "no such workflow",
+        "`mb workflow ls` lists the workflows, `mb workflow versions NAME` their versions";
+    /// There is no such schedule.
+    ScheduleNotFound = "E0312", 404, exit 3, once, "no such schedule",
+        "`mb schedule ls` lists the schedules";
+    /// There is no such trigger.
+    TriggerNotFound = "E0313", 404, exit 3, once, "no such trigger",
+        "`mb trigger ls` lists the triggers";
     /// The run is over.
     AlreadyOver = "E0401", 409, exit 5, once, "the run is already over",
         "nothing is left to stop; `mb run show RUN` says how it ended";
@@ -95,9 +104,27 @@ codes! {
     /// The run cannot take this as it stands.
     DoesNotFit = "E0403", 409, exit 5, once, "the run cannot take this now",
         "`mb run show RUN` says what it waits for and how it stands";
+    /// Another one has that name.
+    NameTaken = "E0411", 409, exit 5, once, "the name is taken",
+        "choose another name, or change the one that has it";
+    /// There are as many as are allowed.
+    TooMany = "E0412", 409, exit 5, once, "there are as many as are allowed",
+        "remove some that are not needed any more";
     /// The project cannot be run.
     BadProject = "E0501", 422, exit 2, once, "the project cannot be run",
         "`mb doctor` in the project's folder says what is missing";
+    /// The workflow's document is wrong.
+    BadWorkflow = "E0511", 422, exit 2, once, "the workflow is not valid",
+        "mend what the detail names; docs/reference/workflow-file.md describes every key";
+    /// The inputs do not fit the workflow.
+    BadInputs = "E0512", 422, exit 2, once, "the inputs do not fit the workflow",
+        "`mb workflow show NAME` lists the inputs with their types";
+    /// The schedule is wrong.
+    BadSchedule = "E0513", 422, exit 2, once, "the schedule is not valid",
+        "mend what the detail names; `mb schedule next --cron PATTERN --zone ZONE` tries a timing out";
+    /// The trigger is wrong.
+    BadTrigger = "E0514", 422, exit 2, once, "the trigger is not valid",
+        "mend what the detail names";
     /// Too many open streams.
     TooManyStreams = "E0601", 503, exit 9, retry, "too many live streams are open",
         "close some pages or poll instead; the limit protects the server";

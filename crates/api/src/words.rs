@@ -3,6 +3,7 @@
 use mb_core::attempt::Purpose;
 use mb_core::failure::{BreakerClass, FailureClass, FailureKind, Signal};
 use mb_core::run::{RunOutcome, StopReason, Success, TriggerKind};
+use mb_core::schedule::{CatchUp, Overlap};
 use mb_core::scope::Scope;
 use mb_core::task::QueueClass;
 use mb_core::workflow::{ActionKind, StageKind};
@@ -19,8 +20,10 @@ macro_rules! closed {
 closed! {
     action_kind = ActionKind;
     breaker_class = BreakerClass;
+    catch_up = CatchUp;
     failure_class = FailureClass;
     failure_kind = FailureKind;
+    overlap = Overlap;
     purpose = Purpose;
     queue_class = QueueClass;
     run_outcome = RunOutcome;
@@ -45,6 +48,10 @@ pub(crate) fn step_state() -> Object {
 
 pub(crate) fn task_state() -> Object {
     words(["queued", "running", "finished"])
+}
+
+pub(crate) fn fire_state() -> Object {
+    words(["pending", "started", "skipped", "failed"])
 }
 
 pub(crate) fn verdict() -> Object {

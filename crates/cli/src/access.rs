@@ -11,6 +11,7 @@ use mb_core::report::Report;
 use mb_core::run::Signal;
 use mb_core::time::Timestamp;
 use mb_engine::Engine;
+use mb_server::registry::{Registry, RegistryError};
 use mb_store::{Cancel, Cursor, Decision, RunFilter, Told};
 
 use crate::args::Global;
@@ -207,6 +208,11 @@ impl Access {
     }
 }
 
+/// The named things of a data folder, as its owner works with them.
+pub(crate) fn registry(engine: &Engine) -> Registry<'_> {
+    Registry { engine, tenant: TenantId::DEFAULT, actor: "command line" }
+}
+
 async fn local_runs(engine: &Engine, query: &RunQuery) -> Result<Page<RunSummary>, Failure> {
     let words = query.state.iter().flat_map(|words| words.split(',')).filter(|w| !w.is_empty());
     let filter =
@@ -243,20 +249,36 @@ fn missing(id: RunId) -> Failure {
     Failure::new(Exit::NotFound, anyhow!("there is no run {id} here")).mend("mb run ls")
 }
 
+/// The exit code of a command that ends with a problem of this status.
+fn exit_of(status: u16) -> Exit {
+    match status {
+        401 | 403 => Exit::Denied,
+        404 => Exit::NotFound,
+        409 | 412 => Exit::Conflict,
+        400 | 413 | 422 => Exit::Usage,
+        503 => Exit::Unreachable,
+        504 => Exit::TimedOut,
+        _ => Exit::Failed,
+    }
+}
+
+/// What the data folder refused, as a server would have.
+pub(crate) fn refused(error: RegistryError) -> Failure {
+    match &error {
+        RegistryError::Refused { code, .. } => {
+            let entry = code.entry();
+            Failure::new(exit_of(entry.status), error).mend(entry.hint)
+        }
+        RegistryError::Store(_) => Failure::new(Exit::Unreachable, error).mend("mb doctor"),
+    }
+}
+
 /// A client's error with the exit code its problem's code stands for.
 pub(crate) fn remote(error: ClientError) -> Failure {
     let exit = match &error {
         ClientError::Unreachable { .. } | ClientError::Foreign { .. } | ClientError::Stream(_) => Exit::Unreachable,
         ClientError::Address { .. } => Exit::Usage,
-        ClientError::Problem(problem) => match problem.status {
-            401 | 403 => Exit::Denied,
-            404 => Exit::NotFound,
-            409 | 412 => Exit::Conflict,
-            400 | 422 => Exit::Usage,
-            503 => Exit::Unreachable,
-            504 => Exit::TimedOut,
-            _ => Exit::Failed,
-        },
+        ClientError::Problem(problem) => exit_of(problem.status),
     };
     let mend = match &error {
         ClientError::Problem(problem) if !problem.hint.is_empty() => Some(problem.hint.clone()),

@@ -1,10 +1,15 @@
 //! The command line: nouns and verbs, the same words as routes and screens.
 
+mod registry;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use self::registry::{
+    EventCommand, ScheduleArgs, ScheduleCommand, TimingArgs, TriggerCommand, WorkflowCommand,
+};
 use crate::term::ColorWhen;
 
 const AFTER: &str = "\
@@ -65,6 +70,26 @@ pub(crate) enum Command {
     },
     /// Run a project or a command durably and repair what fails; look at runs
     Run(RunArgs),
+    /// Publish named workflows, look at their versions, run them
+    Workflow {
+        #[command(subcommand)]
+        command: WorkflowCommand,
+    },
+    /// Run workflows at certain times
+    Schedule {
+        #[command(subcommand)]
+        command: ScheduleCommand,
+    },
+    /// Run workflows when something happens
+    Trigger {
+        #[command(subcommand)]
+        command: TriggerCommand,
+    },
+    /// Say that something happened
+    Event {
+        #[command(subcommand)]
+        command: EventCommand,
+    },
     /// Write a commented meta-builder.toml for this repository
     Init(InitArgs),
     /// Look at the project's configuration
@@ -360,7 +385,7 @@ pub(crate) enum TokenCommand {
     Add {
         /// What it is for
         name: String,
-        /// What it may do (repeat): runs:read runs:operate runs:approve meta:read tokens:admin admin
+        /// What it may do (repeat): runs:read runs:operate runs:approve workflows:write events:send meta:read tokens:admin admin
         #[arg(long, required = true)]
         scope: Vec<String>,
         /// Days until it expires

@@ -111,6 +111,12 @@ ids! {
     TaskId = "tsk";
     /// A process that claims tasks; a new one at every start.
     WorkerId = "wrk";
+    /// Something that happened outside and was told us.
+    EventId = "evt";
+    /// A schedule.
+    ScheduleId = "sch";
+    /// A trigger.
+    TriggerId = "trg";
     /// An API token (its public name; the secret is never stored).
     TokenId = "tok";
 }

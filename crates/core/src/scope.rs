@@ -11,12 +11,16 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "&'static str")]
 pub enum Scope {
-    /// See runs, their logs, events, queues and workers.
+    /// See runs, their logs and events, workflows, schedules, triggers, queues and workers.
     RunsRead,
     /// Start and cancel runs.
     RunsOperate,
     /// Approve or reject what waits for a person.
     RunsApprove,
+    /// Publish workflows; make, change, pause and remove schedules and triggers.
+    WorkflowsWrite,
+    /// Send events, which set triggers off.
+    EventsSend,
     /// List, create and revoke tokens.
     TokensAdmin,
     /// Read readiness in full and metrics.
@@ -27,7 +31,9 @@ pub enum Scope {
 
 /// A text that is no scope.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{word:?} is not a scope: use one of runs:read, runs:operate, runs:approve, tokens:admin, meta:read, admin")]
+#[error(
+    "{word:?} is not a scope: use one of runs:read, runs:operate, runs:approve, workflows:write, events:send, tokens:admin, meta:read, admin"
+)]
 pub struct BadScope {
     /// The text.
     pub word: String,
@@ -35,8 +41,16 @@ pub struct BadScope {
 
 impl Scope {
     /// Every scope.
-    pub const ALL: &'static [Scope] =
-        &[Self::RunsRead, Self::RunsOperate, Self::RunsApprove, Self::TokensAdmin, Self::MetaRead, Self::Admin];
+    pub const ALL: &'static [Scope] = &[
+        Self::RunsRead,
+        Self::RunsOperate,
+        Self::RunsApprove,
+        Self::WorkflowsWrite,
+        Self::EventsSend,
+        Self::TokensAdmin,
+        Self::MetaRead,
+        Self::Admin,
+    ];
 
     /// The word used in JSON, commands and problems alike.
     pub const fn as_str(self) -> &'static str {
@@ -44,6 +58,8 @@ impl Scope {
             Self::RunsRead => "runs:read",
             Self::RunsOperate => "runs:operate",
             Self::RunsApprove => "runs:approve",
+            Self::WorkflowsWrite => "workflows:write",
+            Self::EventsSend => "events:send",
             Self::TokensAdmin => "tokens:admin",
             Self::MetaRead => "meta:read",
             Self::Admin => "admin",

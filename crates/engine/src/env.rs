@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use mb_core::id::{RunId, TaskId, TokenId, WorkerId};
+use mb_core::id::{EventId, RunId, ScheduleId, TaskId, TokenId, TriggerId, WorkerId};
 use mb_core::time::Timestamp;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -87,6 +87,21 @@ impl Env {
     /// A new token's id.
     pub fn token_id(&self) -> TokenId {
         TokenId::from_bytes(self.uuid())
+    }
+
+    /// A new schedule's id.
+    pub fn schedule_id(&self) -> ScheduleId {
+        ScheduleId::from_bytes(self.uuid())
+    }
+
+    /// A new trigger's id.
+    pub fn trigger_id(&self) -> TriggerId {
+        TriggerId::from_bytes(self.uuid())
+    }
+
+    /// A new event's id.
+    pub fn event_id(&self) -> EventId {
+        EventId::from_bytes(self.uuid())
     }
 
     /// The bytes of a UUID version 7 (RFC 9562 §5.7): ids sort by the time they were made.

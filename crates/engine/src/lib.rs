@@ -14,6 +14,7 @@ mod data;
 mod env;
 mod handlers;
 mod http;
+mod leader;
 mod llm;
 mod logs;
 mod metrics;
@@ -26,7 +27,9 @@ mod publish;
 mod reaper;
 mod repair;
 mod reports;
+mod scheduler;
 mod start;
+mod triggers;
 mod worker;
 mod workspace;
 
@@ -43,13 +46,16 @@ pub use child::Resolver;
 pub use data::{DataDir, DataError, NodeLock};
 pub use env::Env;
 pub use handlers::{Handlers, Job};
+pub use leader::LEAD_TTL;
 pub use logs::{LogLine, LogPage};
 pub use mb_project::{Flag, Layers};
 pub use mb_runner::{Sandbox, SandboxLevel};
 pub use metrics::Metrics;
 pub use outbound::{MOCK, ModelSettings, Outbound};
 pub use reaper::Reaper;
-pub use start::{Frozen, RetryRun, StartError, StartRun, StartWorkflow};
+pub use scheduler::Scheduler;
+pub use start::{Frozen, RetryRun, RunNamed, StartError, StartRun, StartWorkflow};
+pub use triggers::{SendError, SendEvent, Sent};
 pub use worker::{Output, OutputLine, Worker, WorkerOptions};
 
 /// Locks, whatever became of the one before: a panic is counted at its edge, and what our locks guard is whole after
@@ -72,6 +78,7 @@ struct Inner {
     metrics: Metrics,
     probes: probes::Probes,
     workspaces: workspace::Workspaces,
+    leadership: leader::Leadership,
     started_at: Timestamp,
     worker: WorkerId,
     draining: CancellationToken,
@@ -102,6 +109,7 @@ impl Engine {
         let workspaces = workspace::Workspaces::default();
         // No command of a project may see the store, the tokens or the logs of others.
         let sandbox = sandbox.hide(data.root());
+        let leadership = leader::Leadership::default();
         let (outbound, resolver) = (OnceLock::new(), OnceLock::new());
         let (client, model_client) = (OnceLock::new(), OnceLock::new());
         let inner = Inner {
@@ -112,6 +120,7 @@ impl Engine {
             metrics,
             probes,
             workspaces,
+            leadership,
             started_at,
             worker,
             draining,
@@ -141,6 +150,10 @@ impl Engine {
     /// The sandbox commands run in.
     pub fn sandbox(&self) -> &Sandbox {
         &self.inner.sandbox
+    }
+
+    pub(crate) fn leadership(&self) -> &leader::Leadership {
+        &self.inner.leadership
     }
 
     /// Says what workflows may reach and which model they ask. To be called before anything runs; until then, and
@@ -217,6 +230,8 @@ impl Engine {
     /// When the store does not answer.
     pub async fn recover_node(&self) -> Result<Vec<mb_core::task::Lease>, mb_store::StoreError> {
         self.sweep().await;
+        // Nor need anybody wait for the end of a lead that nobody holds.
+        self.store().resign_node(self.env().now(), self.data().node(), self.worker_id()).await?;
         self.store().release_node(self.env().now(), self.data().node(), self.worker_id()).await
     }
 

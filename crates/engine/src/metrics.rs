@@ -67,10 +67,38 @@ pub struct Metrics {
     failures: Family<Class, Counter>,
     budget_exceeded: Family<Budget, Counter>,
     queue_depth: Family<Queue, Gauge>,
+    schedule: ScheduleMetrics,
     slots_busy: Gauge,
     jobs: Jobs,
     panics: Family<Edge, Counter>,
     uptime: Gauge<f64, AtomicU64>,
+}
+
+/// Of schedules, triggers and the lead.
+struct ScheduleMetrics {
+    fires: Family<Outcome, Counter>,
+    lag: Histogram,
+    leader: Gauge,
+}
+
+impl ScheduleMetrics {
+    fn new(registry: &mut Registry) -> ScheduleMetrics {
+        let fires = Family::default();
+        let lag = Histogram::new(exponential_buckets(0.01, 2.0, 16));
+        let leader = Gauge::default();
+        registry.register(
+            "meta_builder_schedule_fires",
+            "Starts that schedules and triggers led to, by what came of them",
+            Family::clone(&fires),
+        );
+        registry.register(
+            "meta_builder_schedule_lag_seconds",
+            "Time from the moment a start belongs to until it was made; a schedule's jitter is part of it",
+            lag.clone(),
+        );
+        registry.register("meta_builder_leader", "1 while this process schedules for all nodes", leader.clone());
+        ScheduleMetrics { fires, lag, leader }
+    }
 }
 
 impl Metrics {
@@ -83,6 +111,7 @@ impl Metrics {
         let failures = Family::default();
         let budget_exceeded = Family::default();
         let queue_depth = Family::default();
+        let schedule = ScheduleMetrics::new(&mut registry);
         let slots_busy = Gauge::default();
         let jobs = Jobs::register(&mut registry);
         let panics = Family::default();
@@ -126,6 +155,7 @@ impl Metrics {
             failures,
             budget_exceeded,
             queue_depth,
+            schedule,
             slots_busy,
             jobs,
             panics,
@@ -141,6 +171,19 @@ impl Metrics {
     /// A panic was caught at that edge (`request`, `task`, `loop`).
     pub fn panic(&self, edge: &str) {
         self.panics.get_or_create(&Edge { edge: edge.to_owned() }).inc();
+    }
+
+    /// Starts of schedules and triggers ended that way (`started`, `failed`, `missed`, `overlap`).
+    pub(crate) fn fired(&self, outcome: &'static str, count: u64) {
+        self.schedule.fires.get_or_create(&Outcome { outcome: outcome.to_owned() }).inc_by(count);
+    }
+
+    pub(crate) fn lag(&self, late: Duration) {
+        self.schedule.lag.observe(late.as_secs_f64());
+    }
+
+    pub(crate) fn leads(&self, does: bool) {
+        self.schedule.leader.set(i64::from(does));
     }
 
     pub(crate) fn busy(&self, slots: usize) {

@@ -1,16 +1,21 @@
-//! Taking back what its holder let go of: expired leases, runs whose process died, worktrees nobody uses.
+//! Taking back what its holder let go of: expired leases, runs whose process died, starts nobody asks about any more.
 //!
-//! The loop takes no input and keeps no state: the same pass runs at start, after a crash and every interval.
+//! The loop takes no input and keeps no state: the same pass runs at start, after a crash and every interval. Only the
+//! leader does it, so that many nodes ask the database no more often than one. Taking back is safe without the epoch:
+//! it looks at each lease again inside its transaction.
 
 use std::time::Duration;
 
 use mb_core::error::chain;
+use mb_store::{Lead, Led};
 use tokio_util::sync::CancellationToken;
 
 use crate::Engine;
 
 /// Leases taken back in one pass.
 const REAP_MAX: u32 = 500;
+/// How long it is kept what started a run.
+const FIRES_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// The reaper's loop.
 pub struct Reaper {
@@ -28,7 +33,9 @@ impl Reaper {
     /// Runs until `stop`.
     pub async fn run(self, stop: CancellationToken) {
         while !stop.is_cancelled() {
-            self.pass().await;
+            if let Some(lead) = self.engine.lead().await {
+                self.pass(lead).await;
+            }
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(self.interval) => {}
@@ -37,7 +44,7 @@ impl Reaper {
     }
 
     /// One pass. What fails is logged and tried again by the next.
-    async fn pass(&self) {
+    async fn pass(&self, lead: Lead) {
         let store = self.engine.store();
         let now = self.engine.env().now();
         match store.reap(now, REAP_MAX).await {
@@ -47,6 +54,11 @@ impl Reaper {
         match store.adopt(now, self.stale).await {
             Ok(runs) => runs.iter().for_each(|run| tracing::warn!(%run, "its process is gone; run adopted")),
             Err(error) => tracing::error!(error = %chain(&error), "orphaned runs could not be adopted"),
+        }
+        match store.fires_sweep(now, lead, FIRES_KEPT).await {
+            Ok(Led::Done(_)) => {}
+            Ok(Led::Deposed) => self.engine.deposed(),
+            Err(error) => tracing::error!(error = %chain(&error), "old starts could not be forgotten"),
         }
     }
 }

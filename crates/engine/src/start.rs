@@ -58,6 +58,27 @@ pub struct StartWorkflow {
     pub parent: Option<Parent>,
 }
 
+/// A wish for a run of a named workflow.
+#[derive(Debug, Clone)]
+pub struct RunNamed {
+    /// Whose.
+    pub tenant: TenantId,
+    /// The workflow's name.
+    pub workflow: String,
+    /// Which version of it; the current one when there is none.
+    pub version: Option<u32>,
+    /// What it gets: an object of names and values, or null for none.
+    pub inputs: serde_json::Value,
+    /// Who asks.
+    pub actor: String,
+    /// The same key again is the same run.
+    pub idempotency_key: Option<String>,
+    /// Only a worker with this label may run it.
+    pub affinity: Option<String>,
+    /// What asks, if not a person.
+    pub trigger: Option<Trigger>,
+}
+
 /// A wish for a run to be done again.
 #[derive(Debug, Clone)]
 pub struct RetryRun {
@@ -104,11 +125,13 @@ pub enum StartError {
         #[source]
         source: BadInputs,
     },
-    /// There is no workflow of that name.
-    #[error("there is no workflow named {name:?}")]
+    /// There is no workflow of that name, or it has no such version.
+    #[error("there is no workflow named {name:?}{}", .version.map(|n| format!(" with version {n}")).unwrap_or_default())]
     NoSuchWorkflow {
         /// The name.
         name: String,
+        /// The version, when one was named.
+        version: Option<u32>,
     },
     /// An input has no value.
     #[error("an input has no value")]
@@ -188,6 +211,18 @@ impl Engine {
         self.create(ask.tenant, new).await
     }
 
+    /// Takes a run of a named workflow in: the version that was asked for, else the one that is current now.
+    ///
+    /// # Errors
+    /// [`StartError::NoSuchWorkflow`], and as [`Engine::start_workflow`].
+    pub async fn start_named(&self, ask: RunNamed) -> Result<Run, StartError> {
+        let RunNamed { tenant, workflow: name, version, inputs, actor, idempotency_key, affinity, trigger } = ask;
+        let found = self.store().workflow(tenant, &name, version).await.map_err(StartError::Store)?;
+        let (_, workflow) = found.ok_or(StartError::NoSuchWorkflow { name, version })?;
+        let ask = StartWorkflow { tenant, workflow, inputs, actor, idempotency_key, affinity, trigger, parent: None };
+        self.start_workflow(ask).await
+    }
+
     /// Does a run again as a new one: from the step named, or else from what did not succeed. None when the tenant has
     /// no such run.
     ///
@@ -206,9 +241,12 @@ impl Engine {
     pub(crate) async fn resolve(&self, tenant: TenantId, name: &str) -> Result<Workflow, StartError> {
         let found = match self.resolver() {
             Some(resolver) => resolver(tenant, name.to_owned()).await.map_err(StartError::Store)?,
-            None => None,
+            None => {
+                let named = self.store().workflow(tenant, name, None).await.map_err(StartError::Store)?;
+                named.map(|(_, workflow)| workflow)
+            }
         };
-        found.ok_or_else(|| StartError::NoSuchWorkflow { name: name.to_owned() })
+        found.ok_or_else(|| StartError::NoSuchWorkflow { name: name.to_owned(), version: None })
     }
 
     /// Stores a run, and gives it as it is stored.

@@ -17,6 +17,7 @@ mod project;
 mod step;
 mod survey;
 mod values;
+mod workflow_file;
 
 pub use config::error::{ConfigError, ConfigErrors, Place, Problem};
 pub use config::layers::{ENV_NAMES, Flag, Layers};
@@ -25,3 +26,4 @@ pub use explain::{Explained, Source};
 pub use init::init_toml;
 pub use project::{CONFIG_FILE, ConfigSource, Loaded, explain, for_command, for_command_with, load, load_with};
 pub use step::CommandStep;
+pub use workflow_file::{FILE_BYTES_MAX, WorkflowFileError, parse_workflow};

@@ -67,6 +67,10 @@ rights! {
     RunsRead = RunsRead;
     /// May start and cancel runs.
     RunsOperate = RunsOperate;
+    /// May publish workflows and manage schedules and triggers.
+    WorkflowsWrite = WorkflowsWrite;
+    /// May send events.
+    EventsSend = EventsSend;
     /// May approve or reject what waits for a person.
     RunsApprove = RunsApprove;
     /// May make and revoke tokens.

@@ -2,6 +2,8 @@
 //!
 //! The pages themselves are pure functions in [`crate::views`]; here their data is read. Nothing here needs a script.
 
+mod registry;
+
 use std::collections::BTreeMap;
 
 use axum::extract::State;
@@ -54,6 +56,7 @@ pub(crate) fn routes() -> Router<AppState> {
         .route("/welcome", get(welcome).post(redeem))
         .route("/logout", post(logout))
         .route("/assets/{hash}/{name}", get(asset))
+        .merge(registry::routes())
 }
 
 fn chrome<'a>(title: &'a str, here: &'a str, live: Live<'a>) -> Chrome<'a> {

@@ -17,6 +17,7 @@ mod metrics;
 mod negotiate;
 mod problem;
 mod query;
+pub mod registry;
 mod routes;
 mod serve;
 mod state;

@@ -12,6 +12,8 @@ use mb_core::queue::Refused;
 use mb_engine::StartError;
 use mb_store::StoreError;
 
+use crate::registry::RegistryError;
+
 /// A request that is not answered as asked.
 #[derive(Debug)]
 pub(crate) struct Refusal(pub(crate) Box<Problem>);
@@ -63,6 +65,15 @@ impl From<StartError> for Refusal {
             StartError::NotAgain(error) => Refusal::new(Code::DoesNotFit, error.to_string()),
             // These are about the caller's own project, and the detail is what mends them.
             other => Refusal::new(Code::BadProject, chain(&other)),
+        }
+    }
+}
+
+impl From<RegistryError> for Refusal {
+    fn from(error: RegistryError) -> Refusal {
+        match error {
+            RegistryError::Refused { code, detail } => Refusal::new(code, detail),
+            RegistryError::Store(cause) => cause.into(),
         }
     }
 }

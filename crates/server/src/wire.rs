@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use mb_api::run::{StepCell, Tally};
-use mb_api::{Queue, RunSummary, Token, Worker};
+use mb_api::{Fire, Queue, RunSummary, Schedule, Token, Trigger, Worker, WorkflowVersion};
 use mb_core::run::RunOutcome;
 use mb_core::scope::Scope;
 use mb_core::time::{Timestamp, millis};
-use mb_store::{QueueStats, SeenWorker, TokenRow};
+use mb_store::{FireRow, FireState, QueueStats, ScheduleRow, SeenWorker, TokenRow, TriggerRow, VersionRow};
 
 /// A worker not heard of for this long is not counted on.
 pub const STALE: Duration = Duration::from_secs(60);
@@ -87,5 +87,87 @@ pub fn token(row: &TokenRow) -> Token {
         expires_at: row.expires_at,
         last_used_at: row.last_used_at,
         revoked_at: row.revoked_at,
+    }
+}
+
+/// A version of a named workflow.
+pub fn version(row: &VersionRow) -> WorkflowVersion {
+    let (chosen_at, chosen_by) = row.chosen.clone().unzip();
+    WorkflowVersion {
+        name: row.name.clone(),
+        version: row.version,
+        digest: row.digest.clone(),
+        created_at: row.created_at,
+        actor: row.actor.clone(),
+        current: row.is_current,
+        chosen_at,
+        chosen_by,
+    }
+}
+
+/// A schedule.
+pub fn schedule(row: &ScheduleRow) -> Schedule {
+    let (set, timing) = (&row.set, &row.set.schedule.timing);
+    let form = mb_core::schedule::Form::from(timing.clone());
+    Schedule {
+        id: set.id,
+        name: set.name.clone(),
+        workflow: set.workflow.clone(),
+        version: set.version,
+        inputs: set.inputs.clone(),
+        timing: timing.describe(),
+        cron: form.cron,
+        zone: form.zone,
+        every_s: form.every_s,
+        anchor: form.anchor,
+        jitter_s: set.schedule.jitter_s,
+        catch_up: set.schedule.catch_up,
+        catch_up_window_s: set.schedule.catch_up_window_s,
+        catch_up_max: set.schedule.catch_up_max,
+        overlap: set.schedule.overlap,
+        actor: set.actor.clone(),
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+        revision: row.revision,
+        paused: row.paused.clone(),
+        waiting_at: row.waiting,
+        next_at: row.next.filter(|_| row.paused.is_none()),
+    }
+}
+
+/// A trigger.
+pub fn trigger(row: &TriggerRow) -> Trigger {
+    Trigger {
+        id: row.id,
+        name: row.name.clone(),
+        workflow: row.workflow.clone(),
+        version: row.version,
+        on: row.trigger.on.clone(),
+        when: row.trigger.on.describe(),
+        inputs: row.trigger.inputs.clone(),
+        actor: row.actor.clone(),
+        created_at: row.created_at,
+        paused: row.paused.clone(),
+    }
+}
+
+/// A start that was decided, and what came of it.
+pub fn fire(row: &FireRow) -> Fire {
+    let (state, run, detail) = match &row.state {
+        FireState::Pending => ("pending", None, None),
+        FireState::Started(run) => ("started", Some(*run), None),
+        FireState::Skipped(why) => ("skipped", None, Some(why.clone())),
+        FireState::Failed(why) => ("failed", None, Some(why.clone())),
+    };
+    Fire {
+        source: row.source.clone(),
+        kind: row.kind,
+        occasion: row.occasion.clone(),
+        at: row.at,
+        decided_at: row.decided_at,
+        state: state.to_owned(),
+        run,
+        detail,
+        depth: row.depth,
     }
 }

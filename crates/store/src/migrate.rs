@@ -39,6 +39,7 @@ migrations! {
     "0001_init",
     "0002_queue",
     "0003_workflows",
+    "0004_schedules",
 }
 
 /// How the database's schema compares with what this program knows.

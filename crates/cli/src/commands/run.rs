@@ -168,7 +168,7 @@ fn here_only(global: &Global, command: &str) -> Result<(), Failure> {
 }
 
 /// The label that keeps an embedded run to its own process.
-fn affinity(engine: &Engine) -> String {
+pub(crate) fn affinity(engine: &Engine) -> String {
     format!("embedded:{}", engine.worker_id())
 }
 
@@ -239,7 +239,7 @@ fn refused(error: StartError) -> Failure {
 }
 
 /// Works on one run until it is over, telling what happens.
-async fn carry(
+pub(crate) async fn carry(
     engine: &Engine,
     id: RunId,
     affinity: String,
@@ -343,7 +343,13 @@ async fn stop(engine: &Engine, id: RunId, interrupts: u32) -> Result<(), Failure
 }
 
 /// Shows the result, applies it if asked, and says how the process ends.
-async fn finish(global: &Global, engine: &Engine, run: &Run, apply: bool, term: Term) -> Result<Exit, Failure> {
+pub(crate) async fn finish(
+    global: &Global,
+    engine: &Engine,
+    run: &Run,
+    apply: bool,
+    term: Term,
+) -> Result<Exit, Failure> {
     let report = Report::of(engine.env().now(), run);
     let outcome = run.state.outcome().unwrap_or(RunOutcome::Failed);
     let applied = apply && outcome == RunOutcome::Repaired;

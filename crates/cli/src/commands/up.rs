@@ -8,7 +8,7 @@ use anyhow::{Context as _, anyhow};
 use mb_core::id::{RunId, TenantId};
 use mb_core::report::Report;
 use mb_core::run::RunOutcome;
-use mb_engine::{Engine, Layers, Output, Reaper, StartRun, Worker, WorkerOptions};
+use mb_engine::{Engine, Layers, Output, Reaper, Scheduler, StartRun, Worker, WorkerOptions};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +26,8 @@ const LEASE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_secs(1);
 /// How often the reaper looks.
 const REAP: Duration = Duration::from_secs(5);
+/// How often schedules and triggers are looked at.
+const SCHEDULE: Duration = Duration::from_millis(500);
 /// An embedded run whose process was not seen for this long is adopted.
 const STALE: Duration = Duration::from_secs(60);
 /// How long running tasks may go on after a shutdown was asked for.
@@ -46,6 +48,7 @@ pub(crate) async fn run(global: &Global, mut args: UpArgs, term: Term) -> Result
     let mut parts = JoinSet::new();
     parts.spawn(worker(&engine, &args).run(stop.clone()));
     parts.spawn(Reaper::new(engine.clone(), REAP, STALE).run(stop.clone()));
+    parts.spawn(Scheduler::new(engine.clone(), SCHEDULE).run(stop.clone()));
     let state = mb_server::AppState::new(engine.clone());
     let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
     let serving = tokio::spawn(mb_server::serve(listeners, ops, state, stop.clone()));
@@ -57,6 +60,7 @@ pub(crate) async fn run(global: &Global, mut args: UpArgs, term: Term) -> Result
     engine.drain();
     stop.cancel();
     while parts.join_next().await.is_some() {}
+    engine.resign().await;
     engine.clear_up().await;
     serving.await.context("the server ended badly")?.context("the server stopped with an error")?;
     engine.store().close().await;

@@ -11,6 +11,7 @@ mod crash;
 mod examples;
 mod help;
 mod postgres;
+mod registry;
 mod server;
 mod support;
 mod workflow;

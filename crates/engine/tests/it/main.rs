@@ -1,6 +1,7 @@
 //! The engine over real files, real commands and a real store: what a run does, told by its timeline.
 
 mod runs;
+mod scheduler;
 mod web;
 mod workflows;
 mod world;

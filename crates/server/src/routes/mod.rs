@@ -5,8 +5,11 @@ pub(crate) mod fleet;
 mod health;
 mod meta_v4;
 pub(crate) mod runs;
+mod schedules;
 pub(crate) mod signals;
 mod tokens;
+mod triggers;
+mod workflows;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -35,6 +38,9 @@ use crate::state::AppState;
     modifiers(&Bearer),
     tags(
         (name = "runs", description = "Start, watch and stop runs"),
+        (name = "workflows", description = "Named workflows and their versions"),
+        (name = "schedules", description = "Runs at certain times"),
+        (name = "triggers", description = "Runs because something happened"),
         (name = "fleet", description = "Workers and queues"),
         (name = "tokens", description = "Who may do what"),
         (name = "health", description = "Whether this instance should get traffic"),
@@ -68,6 +74,24 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(signals::reject))
         .routes(routes!(events::of_run))
         .routes(routes!(events::of_all))
+        .routes(routes!(workflows::list))
+        .routes(routes!(workflows::show, workflows::apply))
+        .routes(routes!(workflows::versions))
+        .routes(routes!(workflows::rollback))
+        .routes(routes!(workflows::start))
+        .routes(routes!(workflows::execute))
+        .routes(routes!(schedules::list, schedules::add))
+        .routes(routes!(schedules::show, schedules::change, schedules::remove))
+        .routes(routes!(schedules::pause))
+        .routes(routes!(schedules::resume))
+        .routes(routes!(schedules::next))
+        .routes(routes!(schedules::fires))
+        .routes(routes!(triggers::list, triggers::add))
+        .routes(routes!(triggers::show, triggers::remove))
+        .routes(routes!(triggers::pause))
+        .routes(routes!(triggers::resume))
+        .routes(routes!(triggers::fires))
+        .routes(routes!(triggers::send))
         .routes(routes!(fleet::workers))
         .routes(routes!(fleet::queues))
         .routes(routes!(tokens::list, tokens::add))

@@ -92,6 +92,9 @@ fn bar(chrome: &Chrome<'_>) -> Markup {
             nav aria-label="Main" {
                 a href="/" aria-current=[here("/")] data-go="n" { "Now" }
                 a href="/runs" aria-current=[here("/runs")] data-go="r" { "Runs" }
+                a href="/workflows" aria-current=[here("/workflows")] data-go="w" { "Workflows" }
+                a href="/schedules" aria-current=[here("/schedules")] data-go="s" { "Schedules" }
+                a href="/triggers" aria-current=[here("/triggers")] { "Triggers" }
             }
             form.search role="search" action="/runs" {
                 input #q type="search" name="text" placeholder="run id, project, commit, error text" aria-label="Search runs" maxlength="200";

@@ -53,7 +53,7 @@ async fn every_documented_route_asks_for_exactly_its_scope() {
     for route in &routes {
         // A finished run ends its stream, so reading it to the end ends too. A stream of all events never does.
         let is_endless = route.path == "/api/v1/events";
-        let path = route.path.replace("{id}", &story.run.id.to_string());
+        let path = route.path.replace("{id}", &story.run.id.to_string()).replace("{name}", "nothing");
         let name = format!("{} {}", route.method, route.path);
         let anonymous = ask(&server, route, &path, None).await;
         if PUBLIC.contains(&route.path.as_str()) {
@@ -92,6 +92,18 @@ async fn the_consoles_routes_need_somebody_too() {
         (Method::POST, format!("/runs/{id}/steps/build/decide")),
         (Method::GET, format!("/runs/{id}/log/live?work=build%231")),
         (Method::GET, "/live".to_owned()),
+        (Method::GET, "/workflows".to_owned()),
+        (Method::GET, "/workflows/a".to_owned()),
+        (Method::POST, "/workflows/a/rollback".to_owned()),
+        (Method::POST, "/workflows/a/start".to_owned()),
+        (Method::GET, "/schedules".to_owned()),
+        (Method::GET, "/schedules/a".to_owned()),
+        (Method::POST, "/schedules/a/pause".to_owned()),
+        (Method::POST, "/schedules/a/resume".to_owned()),
+        (Method::GET, "/triggers".to_owned()),
+        (Method::GET, "/triggers/a".to_owned()),
+        (Method::POST, "/triggers/a/pause".to_owned()),
+        (Method::POST, "/triggers/a/resume".to_owned()),
     ] {
         let route = Route { method, path, scopes: Vec::new() };
         let anonymous = ask(&server, &route, &route.path, None).await;

@@ -5,6 +5,7 @@ mod answers;
 mod fixture;
 mod getting_in;
 mod pages;
+mod registry;
 mod streams;
 mod support;
 mod workflows;

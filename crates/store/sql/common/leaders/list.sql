@@ -1,0 +1,1 @@
+SELECT name, worker, epoch, until, position FROM leaders ORDER BY name

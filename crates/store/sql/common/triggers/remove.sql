@@ -1,0 +1,1 @@
+DELETE FROM triggers WHERE tenant = $1 AND id = $2

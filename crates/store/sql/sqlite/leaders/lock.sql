@@ -1,0 +1,1 @@
+SELECT position FROM leaders WHERE name = $1 AND epoch = $2
