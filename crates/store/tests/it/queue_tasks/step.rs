@@ -154,6 +154,12 @@ pub(super) fn left_in_model(model: &Model, now: Timestamp, tasks: &[(TenantId, T
     lines(tasks.iter().map(place).chain(stats).chain(runs))
 }
 
+/// The tasks of runs that are not over.
+pub(super) fn of_runs(model: &Model) -> Vec<(TenantId, TaskId)> {
+    let of_runs = model.tasks().filter(|entry| entry.key.is_some());
+    of_runs.map(|entry| (entry.task.tenant, entry.task.id)).collect()
+}
+
 /// The same of a store; `model` only says which runs there are.
 pub(super) async fn left_in_store(
     store: &Store,
