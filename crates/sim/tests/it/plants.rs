@@ -35,6 +35,16 @@ fn a_lost_wake_up_is_found() {
 }
 
 #[test]
+fn turns_that_never_lapse_are_found() {
+    check(Flaw::TurnsNeverLapse, "more tasks began within");
+}
+
+#[test]
+fn fences_that_start_again_are_found() {
+    check(Flaw::FencesStartAgain, "was used before");
+}
+
+#[test]
 fn an_answer_before_the_deed_is_found() {
     check(Flaw::AckBeforeApply, "and is");
 }
