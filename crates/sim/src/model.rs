@@ -51,8 +51,15 @@ pub enum Flaw {
 
 impl Flaw {
     /// Every flaw.
-    pub const ALL: &'static [Flaw] =
-        &[Flaw::NoFenceCheck, Flaw::NoWorkerCheck, Flaw::SameFenceAfterLoss, Flaw::NoWakeUp, Flaw::AckBeforeApply];
+    pub const ALL: &'static [Flaw] = &[
+        Flaw::NoFenceCheck,
+        Flaw::NoWorkerCheck,
+        Flaw::SameFenceAfterLoss,
+        Flaw::NoWakeUp,
+        Flaw::TurnsNeverLapse,
+        Flaw::FencesStartAgain,
+        Flaw::AckBeforeApply,
+    ];
 
     /// Its name on the command line.
     pub const fn as_str(self) -> &'static str {

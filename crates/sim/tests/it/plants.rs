@@ -8,6 +8,7 @@ const SEEDS_MAX: u64 = 200;
 
 /// A history goes wrong, for the reason the mistake gives it; and with the same seed and no mistake, it does not.
 fn check(flaw: Flaw, expected: &str) {
+    assert!(Flaw::ALL.contains(&flaw), "it can be planted by name");
     let found = (0..SEEDS_MAX).find_map(|seed| simulate(seed, Some(flaw), false).violation.map(|wrong| (seed, wrong)));
     let Some((seed, wrong)) = found else { panic!("{flaw:?} is not found in {SEEDS_MAX} seeds") };
     assert!(wrong.contains(expected), "seed {seed}: {wrong}");
