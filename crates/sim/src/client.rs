@@ -179,7 +179,9 @@ impl Client {
         if work.concurrency && random.chance(60) {
             let max = random.pick(&[1, 1, 2]);
             options.concurrency = Some(Concurrency { key: key(random, "c", 2), max });
-        } else if work.rate && random.chance(50) {
+        } else if work.rate && random.chance(60) {
+            // Of one tenant, so that many wait for the turns of one key.
+            task.tenant = TenantId::from_bytes([0; 16]);
             options.rate = Some(Rate { key: "r".into(), count: 2, per_ms: 1_000, burst: 2 });
         }
         task

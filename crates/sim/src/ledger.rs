@@ -104,7 +104,7 @@ impl Ledger {
         self.latest = self.latest.max(now);
         match (call, answer) {
             (Call::Enqueue(tasks), Answer::Enqueued(Ok(answers))) => {
-                self.enqueued(now, tasks, answers, model, bounds)?
+                self.enqueued(now, tasks, answers, model, bounds)?;
             }
             (Call::Enqueue(_), Answer::Enqueued(Err(_))) => self.count("refused"),
             (Call::Claim(claim), Answer::Granted(granted)) => self.claimed(now, claim, granted, model)?,
@@ -113,7 +113,7 @@ impl Ledger {
             (Call::Report(lease, _), Answer::Reported(Some(finish))) => self.reported(lease, finish)?,
             (Call::Reap(_), Answer::Taken(ids)) => self.taken(now, ids, model, |held| held.until < now)?,
             (Call::Release(worker), Answer::Taken(ids)) => {
-                self.taken(now, ids, model, |held| held.worker == *worker)?
+                self.taken(now, ids, model, |held| held.worker == *worker)?;
             }
             (Call::CancelTask(_, id), Answer::Canceled(TaskCancel::Canceled)) => {
                 hold!(

@@ -41,14 +41,25 @@ pub enum Flaw {
     SameFenceAfterLoss,
     /// Nothing wakes the tasks a concurrency key blocked.
     NoWakeUp,
+    /// A turn of a rate key waits for its task however late that comes: after a pause all of them begin together.
+    TurnsNeverLapse,
+    /// A dead letter that comes back counts its fences from the beginning.
+    FencesStartAgain,
     /// The store answers before what it says is safe. (The model cannot do that; the simulated store does.)
     AckBeforeApply,
 }
 
 impl Flaw {
     /// Every flaw.
-    pub const ALL: &'static [Flaw] =
-        &[Flaw::NoFenceCheck, Flaw::NoWorkerCheck, Flaw::SameFenceAfterLoss, Flaw::NoWakeUp, Flaw::AckBeforeApply];
+    pub const ALL: &'static [Flaw] = &[
+        Flaw::NoFenceCheck,
+        Flaw::NoWorkerCheck,
+        Flaw::SameFenceAfterLoss,
+        Flaw::NoWakeUp,
+        Flaw::TurnsNeverLapse,
+        Flaw::FencesStartAgain,
+        Flaw::AckBeforeApply,
+    ];
 
     /// Its name on the command line.
     pub const fn as_str(self) -> &'static str {
@@ -57,6 +68,8 @@ impl Flaw {
             Flaw::NoWorkerCheck => "no-worker-check",
             Flaw::SameFenceAfterLoss => "same-fence-after-loss",
             Flaw::NoWakeUp => "no-wake-up",
+            Flaw::TurnsNeverLapse => "turns-never-lapse",
+            Flaw::FencesStartAgain => "fences-start-again",
             Flaw::AckBeforeApply => "ack-before-apply",
         }
     }

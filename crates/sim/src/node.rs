@@ -106,7 +106,7 @@ impl Node {
         self.send(turn);
     }
 
-    pub(crate) fn timer(&mut self, turn: &mut Turn<'_>, timer: Timer) {
+    pub(crate) fn timer(&mut self, turn: &mut Turn<'_>, timer: &Timer) {
         match timer {
             Timer::Poll => {
                 self.claim(turn);
@@ -125,7 +125,7 @@ impl Node {
                 turn.call(Call::Reap(REAP_MAX));
                 turn.wake_in(4_000, 6_000, Timer::Reap);
             }
-            Timer::Done(id, fence) => self.done(turn, id, fence),
+            Timer::Done(id, fence) => self.done(turn, *id, *fence),
             Timer::Act | Timer::Retry(_) => {}
         }
     }

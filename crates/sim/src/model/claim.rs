@@ -80,10 +80,10 @@ impl Model {
     /// Where a task has to wait because of its limits, if it has to. It keeps a turn that it could not take only for as
     /// long as that turn holds.
     fn limited(&mut self, now: Timestamp, entry: &mut Entry) -> Option<Waiting> {
-        let mut turn = now;
+        let (mut turn, never_lapses) = (now, self.has(Flaw::TurnsNeverLapse));
         if let Some(rate) = &entry.task.options.rate {
             turn = entry.ready_at;
-            entry.is_reserved &= rate.holds(now, turn);
+            entry.is_reserved &= never_lapses || rate.holds(now, turn);
             if !entry.is_reserved {
                 let gate = (entry.task.tenant, rate.key.clone());
                 let next = rate.turn(now, self.arrivals.get(&gate).copied());

@@ -7,7 +7,7 @@ use mb_core::queue::{FlowKey, Rank, Task, TaskOptions, Waiting};
 use mb_core::task::Fence;
 use mb_core::time::Timestamp;
 
-use super::{Entry, Finished, Model, Place};
+use super::{Entry, Finished, Flaw, Model, Place};
 
 impl Model {
     /// Puts dead letters of a tenant on the queue again, as if they were new but under their ids; names them. One whose
@@ -20,13 +20,14 @@ impl Model {
         let back: Vec<Task> = dead.into_iter().filter(|task| self.keys.retake(task)).collect();
         let flow = |task: &Task| FlowKey { tenant, class: task.class, priority: task.priority };
         let ranks: Vec<Rank> = back.iter().map(|task| self.ranks(now, flow(task), 1)[0]).collect();
+        // Above every fence of the life before: a late report from there is not about this one.
+        let first = if self.has(Flaw::FencesStartAgain) { 0 } else { u64::try_from(now.as_micros()).unwrap_or(0) };
+        let fence = Fence(first);
         let names = back.iter().map(|task| task.id).collect();
         for (task, rank) in back.into_iter().zip(ranks) {
             self.finished.remove(&task.id);
             let place = Place::Waiting(Waiting::Ready);
             let task = Task { rank, ..task };
-            // Above every fence of the life before: a late report from there is not about this one.
-            let fence = Fence(u64::try_from(now.as_micros()).unwrap_or(0));
             self.tasks.put(Entry { task, fence, affinity: None, ready_at: now, is_reserved: false, key: None, place });
         }
         names

@@ -107,7 +107,7 @@ impl Member {
 
     pub(super) fn timer(&mut self, turn: &mut Turn<'_>, timer: Timer) {
         match &mut self.process {
-            Process::Node(node) => node.timer(turn, timer),
+            Process::Node(node) => node.timer(turn, &timer),
             Process::Client(client) => client.timer(turn, timer),
         }
     }

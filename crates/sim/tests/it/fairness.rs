@@ -61,8 +61,8 @@ fn check(per_second: usize, more: Duration) {
 
 #[test]
 fn others_do_not_wait_for_a_flood() {
+    // Few and many a second, as the others' work alone nearly fills the workers, and as it does not.
     for per_second in [300, 1_000, 3_000] {
-        eprintln!("{per_second}: {:?} {:?}", waited(0, per_second), waited(20_000, per_second));
+        check(per_second, Duration::from_millis(100));
     }
-    check(300, Duration::from_secs(1));
 }

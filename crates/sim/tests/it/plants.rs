@@ -8,6 +8,7 @@ const SEEDS_MAX: u64 = 200;
 
 /// A history goes wrong, for the reason the mistake gives it; and with the same seed and no mistake, it does not.
 fn check(flaw: Flaw, expected: &str) {
+    assert!(Flaw::ALL.contains(&flaw), "it can be planted by name");
     let found = (0..SEEDS_MAX).find_map(|seed| simulate(seed, Some(flaw), false).violation.map(|wrong| (seed, wrong)));
     let Some((seed, wrong)) = found else { panic!("{flaw:?} is not found in {SEEDS_MAX} seeds") };
     assert!(wrong.contains(expected), "seed {seed}: {wrong}");
@@ -32,6 +33,16 @@ fn a_fence_that_does_not_rise_is_found() {
 #[test]
 fn a_lost_wake_up_is_found() {
     check(Flaw::NoWakeUp, "Waiting(Blocked)");
+}
+
+#[test]
+fn turns_that_never_lapse_are_found() {
+    check(Flaw::TurnsNeverLapse, "more tasks began within");
+}
+
+#[test]
+fn fences_that_start_again_are_found() {
+    check(Flaw::FencesStartAgain, "was used before");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use mb_core::id::{TaskId, TenantId, WorkerId};
 use mb_core::queue::{self, Completion, Ending, Fate, Outcome, Settled};
-use mb_core::task::Lease;
+use mb_core::task::{Fence, Lease};
 use mb_core::time::Timestamp;
 
 use crate::db::{Session, Value};
@@ -45,7 +45,7 @@ async fn complete(
     Ok(reports.iter().map(answer).collect())
 }
 
-type Name = (TaskId, mb_core::task::Fence, WorkerId);
+type Name = (TaskId, Fence, WorkerId);
 
 fn name_of(lease: &Lease) -> Name {
     (lease.task, lease.fence, lease.worker)
@@ -69,7 +69,9 @@ async fn succeed(
         let (mut freed, mut has_keys) = (Vec::<(TenantId, String)>::new(), false);
         for row in &rows {
             let (failures, losses) = (row.count("failures")?, row.count("losses")?);
-            done.insert(row.parse("id")?, Ending { fate: Fate::Succeeded, error: None, failures, losses });
+            let ending = Ending { fate: Fate::Succeeded, error: None, failures, losses };
+            done.insert(row.parse("id")?, ending.clone());
+            settled.insert((row.parse("id")?, Fence(row.count("fence")?), worker), Settled::Finished(ending));
             if let Some(gate) = row.opt_text("gate")? {
                 freed.push((row.parse("tenant")?, gate));
             }
@@ -82,11 +84,6 @@ async fn succeed(
             tx.execute(sql::TASK_KEYS_FREE, &[ids(done.keys())]).await?;
         }
         limits::unblock(tx, freed).await?;
-        for lease in leases {
-            if let Some(ending) = done.remove(&lease.task) {
-                settled.insert(name_of(lease), Settled::Finished(ending));
-            }
-        }
     }
     Ok(settled)
 }

@@ -15,4 +15,4 @@ recorded AS (
         NULL, NULL
     FROM done
 )
-SELECT id, tenant, gate, options, failures, losses FROM done
+SELECT id, fence, tenant, gate, options, failures, losses FROM done

@@ -18,7 +18,7 @@ pub(super) enum Step {
     Claim(Claim),
     Heartbeat(Vec<Lease>),
     Complete(Vec<(Lease, Outcome)>),
-    Finish(Lease, Report),
+    Finish(Lease, Box<Report>),
     Reap(u32),
     WorkerGone(WorkerId),
     Cancel(TenantId, TaskId),
@@ -39,7 +39,7 @@ impl Step {
             }
             Step::Heartbeat(leases) => format!("{:?}", model.heartbeat(now, leases, LEASE)),
             Step::Complete(reports) => format!("{:?}", model.complete(now, reports)),
-            Step::Finish(lease, report) => match model.report(now, lease, report.clone()) {
+            Step::Finish(lease, report) => match model.report(now, lease, Report::clone(report)) {
                 Some(Finish::Applied) => "applied".to_owned(),
                 Some(Finish::StaleFence) => "stale".to_owned(),
                 Some(Finish::Refused(illegal)) => illegal.to_string(),
@@ -141,7 +141,7 @@ fn report_of(report: &Report) -> mb_store::Report {
 /// Everything there is to see: each task, each class, each run.
 pub(super) fn left_in_model(model: &Model, now: Timestamp, tasks: &[(TenantId, TaskId)]) -> String {
     let place = |(_, id): &(TenantId, TaskId)| {
-        let entry = model.task(*id).map(|entry| view_of(entry));
+        let entry = model.task(*id).map(view_of);
         let view = entry.or_else(|| model.finished().get(id).map(|record| TaskView::Finished(record_of(record))));
         format!("{id} {view:?}")
     };
@@ -152,6 +152,12 @@ pub(super) fn left_in_model(model: &Model, now: Timestamp, tasks: &[(TenantId, T
     });
     let runs = model.runs().values().map(|run| format!("{run:?}"));
     lines(tasks.iter().map(place).chain(stats).chain(runs))
+}
+
+/// The tasks of runs that are not over.
+pub(super) fn of_runs(model: &Model) -> Vec<(TenantId, TaskId)> {
+    let of_runs = model.tasks().filter(|entry| entry.key.is_some());
+    of_runs.map(|entry| (entry.task.tenant, entry.task.id)).collect()
 }
 
 /// The same of a store; `model` only says which runs there are.

@@ -135,7 +135,7 @@ impl Walk {
             let kinds = [FailureKind::Lint, FailureKind::NetworkInfra, FailureKind::TestAssert];
             let failure = if self.below(2) == 0 { self.pick(&kinds) } else { None };
             let report = if self.below(8) == 0 { Report::GaveBack } else { mb_sim::run::report(&work, failure) };
-            return Step::Finish(lease.clone(), report);
+            return Step::Finish(lease.clone(), Box::new(report));
         }
         Step::Complete(leases.into_iter().map(|lease| (lease, self.outcome())).collect())
     }
