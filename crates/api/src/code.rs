@@ -86,12 +86,21 @@ codes! {
     /// There is no such token.
     TokenNotFound = "E0304", 404, exit 3, once, "no such token",
         "`mb token ls` lists the tokens";
+    /// There is no such task.
+    TaskNotFound = "E0305", 404, exit 3, once, "no such task",
+        "a task of a run is not shown by itself: `mb run show RUN`; records are kept for MB_TASK_RETENTION";
+    /// There is no such worker.
+    WorkerNotFound = "E0306", 404, exit 3, once, "no such worker",
+        "`mb worker ls` lists the workers";
     /// The run is over.
     AlreadyOver = "E0401", 409, exit 5, once, "the run is already over",
         "nothing is left to stop; `mb run show RUN` says how it ended";
     /// Two writers met.
     Conflict = "E0402", 409, exit 5, retry, "somebody else changed the same thing",
         "look at it again, then repeat the request";
+    /// The task is over.
+    TaskOver = "E0403", 409, exit 5, once, "the task is already over",
+        "nothing is left to stop; `mb task show TASK` says how it ended";
     /// The project cannot be run.
     BadProject = "E0501", 422, exit 2, once, "the project cannot be run",
         "`mb doctor` in the project's folder says what is missing";

@@ -17,6 +17,7 @@ pub mod problem;
 pub mod repair;
 pub mod run;
 pub mod sse;
+pub mod task;
 pub mod token;
 mod words;
 

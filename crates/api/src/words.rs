@@ -2,6 +2,7 @@
 
 use mb_core::attempt::Purpose;
 use mb_core::failure::{BreakerClass, FailureClass, FailureKind, Signal};
+use mb_core::queue::{Flow, Priority};
 use mb_core::run::{RunOutcome, StopReason, Success};
 use mb_core::scope::Scope;
 use mb_core::task::QueueClass;
@@ -19,6 +20,8 @@ macro_rules! closed {
 closed! {
     breaker_class = BreakerClass;
     failure_class = FailureClass;
+    flow = Flow;
+    priority = Priority;
     failure_kind = FailureKind;
     purpose = Purpose;
     queue_class = QueueClass;

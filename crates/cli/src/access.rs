@@ -1,11 +1,13 @@
 //! Where runs are looked at: a running server, or the data folder of this machine. One set of questions, the same
 //! wire types from both, so that no command needs to know.
 
+mod fleet;
+
 use std::str::FromStr as _;
 
 use anyhow::{Context as _, anyhow};
 use mb_api::client::{Client, ClientError, RunQuery};
-use mb_api::{Event, LogPage, Page, Queue, Run, RunSummary, Worker};
+use mb_api::{Event, LogPage, Page, Run, RunSummary};
 use mb_core::id::{RunId, TenantId};
 use mb_core::report::Report;
 use mb_core::time::Timestamp;
@@ -144,27 +146,6 @@ impl Access {
         }
     }
 
-    pub(crate) async fn workers(&self) -> Result<Vec<Worker>, Failure> {
-        match self {
-            Access::Remote(client) => Ok(client.workers().await.map_err(remote)?.items),
-            Access::Local(engine) => {
-                let now = engine.env().now();
-                let workers = engine.store().workers(now).await.context("workers cannot be read")?;
-                Ok(workers.iter().map(|worker| mb_server::wire::worker(now, worker)).collect())
-            }
-        }
-    }
-
-    pub(crate) async fn queues(&self) -> Result<Vec<Queue>, Failure> {
-        match self {
-            Access::Remote(client) => Ok(client.queues().await.map_err(remote)?.items),
-            Access::Local(engine) => {
-                let stats = engine.store().queue_stats(engine.env().now()).await.context("the queue cannot be read")?;
-                Ok(stats.iter().map(mb_server::wire::queue).collect())
-            }
-        }
-    }
-
     /// What time it is for ages shown.
     pub(crate) fn now(&self) -> Timestamp {
         match self {
@@ -206,6 +187,7 @@ pub(crate) fn remote(error: ClientError) -> Failure {
         ClientError::Unreachable { .. } | ClientError::Foreign { .. } | ClientError::Stream(_) => Exit::Unreachable,
         ClientError::Address { .. } => Exit::Usage,
         ClientError::Problem(problem) => match problem.status {
+            _ if problem.code().is_some_and(|code| code.as_str() == "E0604") => Exit::Degraded,
             401 | 403 => Exit::Denied,
             404 => Exit::NotFound,
             409 | 412 => Exit::Conflict,

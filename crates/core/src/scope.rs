@@ -13,8 +13,10 @@ use serde::{Deserialize, Serialize};
 pub enum Scope {
     /// See runs, their logs, events, queues and workers.
     RunsRead,
-    /// Start and cancel runs.
+    /// Start and cancel runs and tasks.
     RunsOperate,
+    /// Pause and drain queues, let workers end, try failed tasks again: for all tenants.
+    FleetOperate,
     /// List, create and revoke tokens.
     TokensAdmin,
     /// Read readiness in full and metrics.
@@ -25,7 +27,7 @@ pub enum Scope {
 
 /// A text that is no scope.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{word:?} is not a scope: use one of runs:read, runs:operate, tokens:admin, meta:read, admin")]
+#[error("{word:?} is not a scope: use one of runs:read, runs:operate, fleet:operate, tokens:admin, meta:read, admin")]
 pub struct BadScope {
     /// The text.
     pub word: String,
@@ -34,13 +36,14 @@ pub struct BadScope {
 impl Scope {
     /// Every scope.
     pub const ALL: &'static [Scope] =
-        &[Self::RunsRead, Self::RunsOperate, Self::TokensAdmin, Self::MetaRead, Self::Admin];
+        &[Self::RunsRead, Self::RunsOperate, Self::FleetOperate, Self::TokensAdmin, Self::MetaRead, Self::Admin];
 
     /// The word used in JSON, commands and problems alike.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::RunsRead => "runs:read",
             Self::RunsOperate => "runs:operate",
+            Self::FleetOperate => "fleet:operate",
             Self::TokensAdmin => "tokens:admin",
             Self::MetaRead => "meta:read",
             Self::Admin => "admin",

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use mb_core::id::{RunId, TokenId, WorkerId};
+use mb_core::id::{RunId, TaskId, TokenId, WorkerId};
 use mb_core::time::Timestamp;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -72,6 +72,11 @@ impl Env {
     /// A new run's id.
     pub fn run_id(&self) -> RunId {
         RunId::from_bytes(self.uuid())
+    }
+
+    /// A new task's id.
+    pub fn task_id(&self) -> TaskId {
+        TaskId::from_bytes(self.uuid())
     }
 
     /// A new worker's id.

@@ -67,6 +67,8 @@ rights! {
     RunsRead = RunsRead;
     /// May start and cancel runs.
     RunsOperate = RunsOperate;
+    /// May pause queues, let workers end and try failed tasks again.
+    FleetOperate = FleetOperate;
     /// May make and revoke tokens.
     TokensAdmin = TokensAdmin;
     /// May read readiness and metrics.

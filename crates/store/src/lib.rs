@@ -47,4 +47,4 @@ pub use runs::{Cancel, Created, NewRun};
 pub use store::{PoolStats, Store, StoreOptions};
 pub use tokens::TokenRow;
 pub use url::{BadStoreUrl, StoreUrl};
-pub use workers::{SeenWorker, WorkerRow};
+pub use workers::{Holding, SeenWorker, WorkerRow};

@@ -38,6 +38,7 @@ macro_rules! migrations {
 migrations! {
     "0001_init",
     "0002_queue",
+    "0005_workers",
 }
 
 /// How the database's schema compares with what this program knows.

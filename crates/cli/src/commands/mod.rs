@@ -2,9 +2,12 @@
 
 pub(crate) mod config;
 pub(crate) mod doctor;
-pub(crate) mod fleet;
 pub(crate) mod init;
+pub(crate) mod queue;
 pub(crate) mod run;
 pub(crate) mod runs;
+pub(crate) mod serve;
+pub(crate) mod task;
 pub(crate) mod token;
 pub(crate) mod up;
+pub(crate) mod worker;

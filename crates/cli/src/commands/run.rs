@@ -137,7 +137,7 @@ fn here_only(global: &Global, command: &str) -> Result<(), Failure> {
 
 /// The label that keeps an embedded run to its own process.
 fn affinity(engine: &Engine) -> String {
-    format!("embedded:{}", engine.worker_id())
+    mb_core::affinity::of_process(engine.data().node(), engine.worker_id())
 }
 
 /// Refuses to take a run from a process that lives: its commands would be stopped under it. One that was killed is
