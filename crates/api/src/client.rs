@@ -7,19 +7,21 @@ mod registry;
 
 use std::time::Duration;
 
-use mb_core::id::{RunId, TokenId};
+use mb_core::id::{RunId, TaskId, TokenId, WorkerId};
+use mb_core::task::QueueClass;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
 
 use crate::event::Event;
-use crate::fleet::{Queue, Worker};
+use crate::fleet::{Cleared, Ending, Queue, Worker};
 use crate::page::{LogPage, Page};
 use crate::probe::{Readiness, Version};
 use crate::problem::{MEDIA_TYPE, Problem};
 use crate::run::{Canceling, Created, Run, RunSummary, StartRun};
 use crate::signal::{NewDecision, NewSignal, RetryRun};
 use crate::sse::{Message, Parser, TooLarge};
+use crate::task::{AddedTasks, NewTasks, Requeue, Requeued, Task};
 use crate::token::{NewToken, Token, TokenSecret};
 
 /// How long a connection may take to come about.
@@ -269,6 +271,74 @@ impl Client {
         self.get("/api/v1/queues").await
     }
 
+    /// Pauses, resumes, drains or restarts a class.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn set_flow(&self, class: QueueClass, verb: &str) -> Answer<Queue> {
+        self.post(&format!("/api/v1/queues/{class}/{verb}"), &()).await
+    }
+
+    /// Takes back tasks whose workers vanished.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn clear_stuck(&self) -> Answer<Cleared> {
+        self.post("/api/v1/queues/clear-stuck", &()).await
+    }
+
+    /// Asks one worker or all of them to end.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn end_workers(&self, only: Option<WorkerId>) -> Answer<Ending> {
+        let path = only.map_or_else(|| "/api/v1/workers/shutdown".into(), |id| format!("/api/v1/workers/{id}/drain"));
+        self.post(&path, &()).await
+    }
+
+    /// Puts tasks on the queue, all of them or none.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn enqueue(&self, wish: &NewTasks) -> Answer<AddedTasks> {
+        self.post("/api/v1/tasks", wish).await
+    }
+
+    /// A task.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn task(&self, id: TaskId) -> Answer<Task> {
+        self.get(&format!("/api/v1/tasks/{id}")).await
+    }
+
+    /// Cancels a task that belongs to no run.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn cancel_task(&self, id: TaskId) -> Answer<Task> {
+        self.post(&format!("/api/v1/tasks/{id}/cancel"), &()).await
+    }
+
+    /// Tasks that failed for good, latest first.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn dead_letters(&self, limit: u32, after: Option<&str>) -> Answer<Page<Task>> {
+        let limit = limit.to_string();
+        let mut pairs = vec![("limit", limit.as_str())];
+        pairs.extend(after.map(|after| ("after", after)));
+        self.get(&format!("/api/v1/dead-letters{}", encode(&pairs))).await
+    }
+
+    /// Puts tasks that failed for good on the queue again.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn requeue(&self, wish: &Requeue) -> Answer<Requeued> {
+        self.post("/api/v1/dead-letters/requeue", wish).await
+    }
+
     /// The tokens, without their secrets.
     ///
     /// # Errors
@@ -341,6 +411,10 @@ impl Client {
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Answer<T> {
         self.json(self.request(Method::GET, path)).await
+    }
+
+    async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl serde::Serialize) -> Answer<T> {
+        self.json(self.request(Method::POST, path).json(body)).await
     }
 
     async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Answer<T> {

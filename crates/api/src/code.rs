@@ -86,6 +86,12 @@ codes! {
     /// There is no such token.
     TokenNotFound = "E0304", 404, exit 3, once, "no such token",
         "`mb token ls` lists the tokens";
+    /// There is no such task.
+    TaskNotFound = "E0305", 404, exit 3, once, "no such task",
+        "a task of a run is not shown by itself: `mb run show RUN`; records are kept for MB_TASK_RETENTION";
+    /// There is no such worker.
+    WorkerNotFound = "E0306", 404, exit 3, once, "no such worker",
+        "`mb worker ls` lists the workers";
     /// There is no such workflow, or it has no such version.
     WorkflowNotFound = "E0311", 404, exit 3, once, "no such workflow",
         "`mb workflow ls` lists the workflows, `mb workflow versions NAME` their versions";
@@ -104,6 +110,9 @@ codes! {
     /// The run cannot take this as it stands.
     DoesNotFit = "E0403", 409, exit 5, once, "the run cannot take this now",
         "`mb run show RUN` says what it waits for and how it stands";
+    /// The task is over.
+    TaskOver = "E0404", 409, exit 5, once, "the task is already over",
+        "nothing is left to stop; `mb task show TASK` says how it ended";
     /// Another one has that name.
     NameTaken = "E0411", 409, exit 5, once, "the name is taken",
         "choose another name, or change the one that has it";

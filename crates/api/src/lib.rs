@@ -19,9 +19,10 @@ pub mod run;
 pub mod schedule;
 pub mod signal;
 pub mod sse;
+pub mod task;
 pub mod token;
-pub mod waiting;
 pub mod trigger;
+pub mod waiting;
 mod words;
 pub mod workflow;
 

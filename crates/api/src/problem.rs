@@ -34,6 +34,9 @@ pub struct Problem {
     /// Whether the same request may succeed later, unchanged.
     #[serde(default)]
     pub retryable: bool,
+    /// When to repeat the request, in seconds from now; also in `Retry-After`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_s: Option<u64>,
     /// The request's id, as in the server's log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
@@ -53,6 +56,7 @@ impl Problem {
             hint: entry.hint.to_owned(),
             runbook: format!("docs/errors/{code}.md"),
             retryable: entry.retryable,
+            retry_after_s: None,
             request_id: None,
         }
     }

@@ -2,6 +2,7 @@
 
 use mb_core::attempt::Purpose;
 use mb_core::failure::{BreakerClass, FailureClass, FailureKind, Signal};
+use mb_core::queue::{Flow, Priority};
 use mb_core::run::{RunOutcome, StopReason, Success, TriggerKind};
 use mb_core::schedule::{CatchUp, Overlap};
 use mb_core::scope::Scope;
@@ -22,6 +23,8 @@ closed! {
     breaker_class = BreakerClass;
     catch_up = CatchUp;
     failure_class = FailureClass;
+    flow = Flow;
+    priority = Priority;
     failure_kind = FailureKind;
     overlap = Overlap;
     purpose = Purpose;

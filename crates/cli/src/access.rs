@@ -1,11 +1,13 @@
 //! Where runs are looked at: a running server, or the data folder of this machine. One set of questions, the same
 //! wire types from both, so that no command needs to know.
 
+mod fleet;
+
 use std::str::FromStr as _;
 
 use anyhow::{Context as _, anyhow};
 use mb_api::client::{Client, ClientError, RunQuery};
-use mb_api::{Event, LogPage, NewDecision, NewSignal, Page, Queue, Run, RunSummary, Worker};
+use mb_api::{Code, Event, LogPage, NewDecision, NewSignal, Page, Run, RunSummary};
 use mb_core::id::{RunId, TenantId};
 use mb_core::report::Report;
 use mb_core::run::Signal;
@@ -178,27 +180,6 @@ impl Access {
         }
     }
 
-    pub(crate) async fn workers(&self) -> Result<Vec<Worker>, Failure> {
-        match self {
-            Access::Remote(client) => Ok(client.workers().await.map_err(remote)?.items),
-            Access::Local(engine) => {
-                let now = engine.env().now();
-                let workers = engine.store().workers(now).await.context("workers cannot be read")?;
-                Ok(workers.iter().map(|worker| mb_server::wire::worker(now, worker)).collect())
-            }
-        }
-    }
-
-    pub(crate) async fn queues(&self) -> Result<Vec<Queue>, Failure> {
-        match self {
-            Access::Remote(client) => Ok(client.queues().await.map_err(remote)?.items),
-            Access::Local(engine) => {
-                let stats = engine.store().queue_stats(engine.env().now()).await.context("the queue cannot be read")?;
-                Ok(stats.iter().map(mb_server::wire::queue).collect())
-            }
-        }
-    }
-
     /// What time it is for ages shown.
     pub(crate) fn now(&self) -> Timestamp {
         match self {
@@ -278,6 +259,7 @@ pub(crate) fn remote(error: ClientError) -> Failure {
     let exit = match &error {
         ClientError::Unreachable { .. } | ClientError::Foreign { .. } | ClientError::Stream(_) => Exit::Unreachable,
         ClientError::Address { .. } => Exit::Usage,
+        ClientError::Problem(problem) if problem.code() == Some(Code::QueueFull) => Exit::Degraded,
         ClientError::Problem(problem) => exit_of(problem.status),
     };
     let mend = match &error {

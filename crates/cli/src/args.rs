@@ -2,7 +2,7 @@
 
 mod registry;
 
-use std::net::SocketAddr;
+mod fleet;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -10,7 +10,13 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use self::registry::{
     EventCommand, ScheduleArgs, ScheduleCommand, TimingArgs, TriggerCommand, WorkflowCommand,
 };
+use crate::settings::fleet::SLOTS_MAX;
 use crate::term::ColorWhen;
+
+pub(crate) use fleet::{
+    ClassArgs, FleetArgs, QueueArgs, QueueCommand, Role, ServeArgs, ServerArgs, TaskAddArgs, TaskCommand, When,
+    WorkerArgs, WorkerCommand, WorkerStartArgs,
+};
 
 const AFTER: &str = "\
 Examples:
@@ -99,12 +105,11 @@ pub(crate) enum Command {
     },
     /// Check this machine: store, sandbox, tools
     Doctor,
-    /// Look at workers
-    Worker {
-        #[command(subcommand)]
-        command: WorkerCommand,
-    },
-    /// Look at the queue
+    /// Start server and console, workers, or both: for services, without a login link
+    Serve(ServeArgs),
+    /// Start a worker process; look at workers and let them end
+    Worker(Box<WorkerArgs>),
+    /// Look at the queue, pause it, drain it
     Queue {
         #[command(subcommand)]
         command: QueueCommand,
@@ -113,6 +118,11 @@ pub(crate) enum Command {
     Bench {
         #[command(subcommand)]
         command: BenchCommand,
+    },
+    /// Put tasks on the queue, look at them, try those that failed again
+    Task {
+        #[command(subcommand)]
+        command: TaskCommand,
     },
     /// Manage API tokens
     Token {
@@ -147,31 +157,24 @@ pub(crate) struct UpArgs {
     /// With --demo: stop when the run has ended
     #[arg(long, requires = "demo")]
     pub(crate) exit: bool,
-    /// Addresses to listen on (repeat or separate by commas) [default: 127.0.0.1:8000]
-    #[arg(long, env = "MB_LISTEN", value_delimiter = ',', value_name = "ADDR")]
-    pub(crate) listen: Vec<SocketAddr>,
-    /// Address for probes and metrics without a token; loopback unless you say otherwise [default: none]
-    #[arg(long, env = "MB_OPS_LISTEN", value_name = "ADDR")]
-    pub(crate) ops_listen: Option<SocketAddr>,
-    /// File that holds (or will hold) the first administrator's token
-    #[arg(long, env = "MB_ADMIN_TOKEN_FILE", value_name = "FILE")]
-    pub(crate) admin_token_file: Option<PathBuf>,
-    /// Allow listening on addresses other machines can reach, without TLS in front
-    #[arg(long, env = "MB_ALLOW_PUBLIC")]
-    pub(crate) allow_public: bool,
     #[command(flatten)]
-    pub(crate) work: WorkArgs,
+    pub(crate) server: ServerArgs,
 }
 
 /// How commands are executed.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct WorkArgs {
-    /// Tasks at once [default: the number of processors]
-    #[arg(long, env = "MB_SLOTS", value_name = "N")]
+    /// Builds at once [default: mb run: one per processor, servers and workers: 10]
+    #[arg(long, env = "MB_SLOTS", value_name = "N", value_parser = slots)]
     pub(crate) slots: Option<usize>,
     /// Sandbox for commands: auto (the best this host offers), bubblewrap, landlock, none [default: auto]
     #[arg(long, env = "MB_SANDBOX", value_name = "LEVEL")]
     pub(crate) sandbox: Option<String>,
+}
+
+fn slots(text: &str) -> Result<usize, String> {
+    let number = text.parse::<u64>().ok().filter(|n| (1..=SLOTS_MAX).contains(n));
+    number.and_then(|n| usize::try_from(n).ok()).ok_or_else(|| format!("give a number from 1 to {SLOTS_MAX}"))
 }
 
 #[derive(Debug, Args)]
@@ -366,18 +369,6 @@ pub(crate) enum ConfigCommand {
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum WorkerCommand {
-    /// List workers
-    Ls,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum QueueCommand {
-    /// Depth and age of each class
-    Ls,
-}
-
-#[derive(Debug, Subcommand)]
 pub(crate) enum TokenCommand {
     /// List tokens (never their secrets)
     Ls,
@@ -386,6 +377,7 @@ pub(crate) enum TokenCommand {
         /// What it is for
         name: String,
         /// What it may do (repeat): runs:read runs:operate runs:approve workflows:write events:send meta:read tokens:admin admin
+        /// What it may do (repeat): runs:read runs:operate fleet:operate meta:read tokens:admin admin
         #[arg(long, required = true)]
         scope: Vec<String>,
         /// Days until it expires

@@ -6,13 +6,13 @@ use std::str::FromStr as _;
 
 use anyhow::Context as _;
 use mb_core::task::QueueClass;
-use mb_engine::{DataDir, Engine, Env, Outbound};
+use mb_engine::{DataDir, Engine, EngineOptions, Env, Outbound};
 use mb_runner::{Sandbox, SandboxLevel};
 use mb_store::{SchemaState, Store, StoreOptions, StoreUrl};
 
 use crate::args::{Global, WorkArgs};
 use crate::exit::{Exit, Failure};
-use crate::settings;
+use crate::settings::{self, fleet, fleet::Fleet};
 
 /// Requests, and questions about other runs, at once.
 const IO_SLOTS: usize = 16;
@@ -42,6 +42,10 @@ pub(crate) fn folder(dir: &Path) -> Result<PathBuf, Failure> {
 
 /// Opens the data folder and the store, bringing a new or older schema up to date.
 pub(crate) async fn open(global: &Global) -> Result<(DataDir, Store, Env), Failure> {
+    open_with(global, StoreOptions::default()).await
+}
+
+async fn open_with(global: &Global, options: StoreOptions) -> Result<(DataDir, Store, Env), Failure> {
     let env = Env::system().context("no randomness from the operating system")?;
     let data = DataDir::open(&data_dir(global)?).map_err(|e| Failure::new(Exit::Usage, e))?;
     let settings = settings::load(global, data.root())?;
@@ -54,7 +58,7 @@ pub(crate) async fn open(global: &Global) -> Result<(DataDir, Store, Env), Failu
         })?,
         None => StoreUrl::Sqlite(data.database()),
     };
-    let store = Store::open(&url, StoreOptions::default()).await.map_err(|e| {
+    let store = Store::open(&url, options).await.map_err(|e| {
         Failure::new(Exit::Unreachable, anyhow::Error::new(e).context(format!("the store {url} cannot be opened")))
             .mend("mb doctor")
     })?;
@@ -76,14 +80,25 @@ pub(crate) async fn open(global: &Global) -> Result<(DataDir, Store, Env), Failu
 pub(crate) async fn engine(global: &Global, work: &WorkArgs) -> Result<Engine, Failure> {
     let probing = Probing::start(global, work)?;
     let (data, store, env) = open(global).await?;
-    Ok(over(env, store, data, probing.sandbox().await?))
+    Ok(over(env, store, data, probing.sandbox().await?, EngineOptions::default()))
 }
 
 /// The engine over its parts, with what the environment says workflows may reach.
-pub(crate) fn over(env: Env, store: Store, data: DataDir, sandbox: Sandbox) -> Engine {
-    let engine = Engine::new(env, store, data, sandbox);
+pub(crate) fn over(env: Env, store: Store, data: DataDir, sandbox: Sandbox, options: EngineOptions) -> Engine {
+    let engine = Engine::with_options(env, store, data, sandbox, options);
     engine.set_outbound(Outbound::from_env());
     engine
+}
+
+/// The engine of a server or worker, with queues as they are set.
+pub(crate) async fn serving(global: &Global, work: &WorkArgs, fleet: &Fleet) -> Result<Engine, Failure> {
+    let probing = Probing::start(global, work)?;
+    let (data, store, env) = open_with(global, store_options(fleet)).await?;
+    Ok(over(env, store, data, probing.sandbox().await?, fleet.engine.clone()))
+}
+
+fn store_options(fleet: &Fleet) -> StoreOptions {
+    StoreOptions { weights: fleet.weights.clone(), ..StoreOptions::default() }
 }
 
 /// The sandbox being looked for. That starts processes and waits for them, so it is begun first and asked for last.
@@ -105,9 +120,10 @@ impl Probing {
 
 /// An engine that only looks: no command is run with it.
 pub(crate) async fn looking(global: &Global) -> Result<Engine, Failure> {
-    let (data, store, env) = open(global).await?;
+    let fleet = fleet::resolve(&fleet::environment()?, None, &settings::load(global, &data_dir(global)?)?)?;
+    let (data, store, env) = open_with(global, store_options(&fleet)).await?;
     let sandbox = sandbox_of("none", data.root())?;
-    Ok(over(env, store, data, sandbox))
+    Ok(over(env, store, data, sandbox, fleet.engine))
 }
 
 /// The sandbox by its word; `auto` is the best this host offers and never none.

@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser as _};
 use mb_api::client::RunQuery;
 
-use crate::args::{BenchCommand, Cli, Command, Global, QueueCommand, RunArgs, RunCommand, WorkerCommand};
+use crate::args::{BenchCommand, Cli, Command, Global, RunArgs, RunCommand};
 use crate::exit::{Exit, Failure};
 use crate::term::Term;
 
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         }
     };
     let term = Term::new(cli.global.color);
-    trace();
+    trace(serves(&cli));
     let json = cli.global.json;
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -53,10 +53,20 @@ fn main() -> ExitCode {
     }
 }
 
+/// Whether others are served, so that who did what belongs into the log.
+fn serves(cli: &Cli) -> bool {
+    match &cli.command {
+        Some(Command::Up(_) | Command::Serve(_)) => true,
+        Some(Command::Worker(args)) => args.command.is_none(),
+        _ => false,
+    }
+}
+
 /// Logs go to standard error as text, or as JSON with `MB_LOG_FORMAT=json`; `MB_LOG` filters them.
-fn trace() {
+fn trace(serves: bool) {
     use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_env("MB_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    let usual = if serves { "warn,audit=info" } else { "warn" };
+    let filter = EnvFilter::try_from_env("MB_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if std::env::var("MB_LOG_FORMAT").is_ok_and(|format| format == "json") {
         builder.json().init();
@@ -107,9 +117,14 @@ async fn dispatch(cli: Cli, term: Term) -> Result<Exit, Failure> {
         Command::Init(args) => commands::init::run(global, &args),
         Command::Config { command } => commands::config::run(global, &command),
         Command::Doctor => commands::doctor::run(global, term).await,
-        Command::Worker { command: WorkerCommand::Ls } => commands::fleet::workers(global).await,
-        Command::Queue { command: QueueCommand::Ls } => commands::fleet::queues(global).await,
         Command::Bench { command: BenchCommand::Queue(args) } => commands::bench::queue(global, &args).await,
+        Command::Serve(args) => commands::serve::run(global, args).await,
+        Command::Worker(args) => match args.command {
+            None => commands::worker::run(global, args.start).await,
+            Some(command) => commands::worker::look(global, command).await,
+        },
+        Command::Queue { command } => commands::queue::run(global, &command).await,
+        Command::Task { command } => commands::task::run(global, command).await,
         Command::Token { command } => commands::token::run(global, &command).await,
         Command::Migrate => migrate(global).await,
         Command::Openapi => openapi(),

@@ -3,19 +3,21 @@
 //! Flags and environment are read by the command line's own definitions ([`crate::args`]); this module adds the
 //! file below them and says, for every setting, where its value came from.
 
+pub(crate) mod fleet;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde::Deserialize;
 
-use crate::args::{Global, UpArgs, WorkArgs};
+use crate::args::{Global, ServerArgs, WorkArgs};
 use crate::exit::{Exit, Failure};
 
 /// Largest settings file read, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// What the file may say. Every key is also an environment variable (`MB_…`) and a flag of `mb up`.
+/// What the file may say. Every key is also an environment variable and a flag of `mb up`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Settings {
@@ -33,6 +35,9 @@ pub(crate) struct Settings {
     pub(crate) slots: Option<usize>,
     /// Sandbox level.
     pub(crate) sandbox: Option<String>,
+    /// Queues and workers. (Not `deny_unknown_fields` there: what neither part knows is refused here.)
+    #[serde(flatten)]
+    pub(crate) fleet: fleet::FleetFile,
 }
 
 /// The file's path: `--config`, else `config.toml` in the data folder.
@@ -105,9 +110,13 @@ pub(crate) fn explain(global: &Global, data: &Path) -> Result<Vec<Row>, Failure>
             "DATA_DIR/admin-token",
         ),
         row("allow_public", "MB_ALLOW_PUBLIC", None, file.allow_public.map(|b| b.to_string()), "false"),
-        row("slots", "MB_SLOTS", None, file.slots.map(|n| n.to_string()), "one per processor"),
+        row("slots", "MB_SLOTS", None, file.slots.map(|n| n.to_string()), "cpu_workers"),
         row("sandbox", "MB_SANDBOX", None, file.sandbox.clone(), "auto"),
     ];
+    let in_force = fleet::resolve(&fleet::environment()?, None, &file)?;
+    for (key, env, in_file, value) in fleet::rows(&in_force, &file.fleet) {
+        rows.push(row(key, env, None, in_file, &value));
+    }
     for row in &mut rows {
         if row.key == "store" {
             row.value = store(&row.value);
@@ -116,17 +125,17 @@ pub(crate) fn explain(global: &Global, data: &Path) -> Result<Vec<Row>, Failure>
     Ok(rows)
 }
 
-/// Puts the file below the flags of `mb up`.
-pub(crate) fn under(up: &mut UpArgs, file: Settings) {
-    up.work = work(&up.work, &file);
+/// Puts the file below the flags of a server.
+pub(crate) fn under(up: &mut ServerArgs, file: &Settings) {
+    up.work.sandbox = up.work.sandbox.take().or_else(|| file.sandbox.clone());
     if up.listen.is_empty() {
-        up.listen = file.listen;
+        up.listen.clone_from(&file.listen);
     }
     if up.listen.is_empty() {
         up.listen.push(SocketAddr::from(([127, 0, 0, 1], 8000)));
     }
     up.ops_listen = up.ops_listen.or(file.ops_listen);
-    up.admin_token_file = up.admin_token_file.take().or(file.admin_token_file);
+    up.admin_token_file = up.admin_token_file.take().or_else(|| file.admin_token_file.clone());
     up.allow_public |= file.allow_public.unwrap_or(false);
 }
 

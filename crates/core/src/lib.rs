@@ -5,6 +5,7 @@
 //! same code be table-tested, simulated and replayed.
 
 pub mod advance;
+pub mod affinity;
 pub mod again;
 pub mod attempt;
 pub mod budget;

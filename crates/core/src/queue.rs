@@ -393,6 +393,16 @@ pub struct Bounds {
     pub priority: BTreeMap<Priority, u64>,
 }
 
+impl Bounds {
+    /// Those of an installation nobody has set anything for; tasks of class custom are bounded by their priority alone.
+    pub fn usual() -> Bounds {
+        Bounds {
+            class: [(QueueClass::Cpu, 100), (QueueClass::Io, 200), (QueueClass::Llm, 50)].into(),
+            priority: [(Priority::High, 50), (Priority::Normal, 200), (Priority::Low, 500)].into(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

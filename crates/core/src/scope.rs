@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 pub enum Scope {
     /// See runs, their logs and events, workflows, schedules, triggers, queues and workers.
     RunsRead,
-    /// Start and cancel runs.
+    /// Start and cancel runs and tasks.
     RunsOperate,
     /// Approve or reject what waits for a person.
     RunsApprove,
@@ -21,6 +21,8 @@ pub enum Scope {
     WorkflowsWrite,
     /// Send events, which set triggers off.
     EventsSend,
+    /// Pause and drain queues, let workers end, try failed tasks again: for all tenants.
+    FleetOperate,
     /// List, create and revoke tokens.
     TokensAdmin,
     /// Read readiness in full and metrics.
@@ -32,7 +34,7 @@ pub enum Scope {
 /// A text that is no scope.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{word:?} is not a scope: use one of runs:read, runs:operate, runs:approve, workflows:write, events:send, tokens:admin, meta:read, admin"
+    "{word:?} is not a scope: use one of runs:read, runs:operate, runs:approve, workflows:write, events:send, fleet:operate, tokens:admin, meta:read, admin"
 )]
 pub struct BadScope {
     /// The text.
@@ -47,6 +49,7 @@ impl Scope {
         Self::RunsApprove,
         Self::WorkflowsWrite,
         Self::EventsSend,
+        Self::FleetOperate,
         Self::TokensAdmin,
         Self::MetaRead,
         Self::Admin,
@@ -60,6 +63,7 @@ impl Scope {
             Self::RunsApprove => "runs:approve",
             Self::WorkflowsWrite => "workflows:write",
             Self::EventsSend => "events:send",
+            Self::FleetOperate => "fleet:operate",
             Self::TokensAdmin => "tokens:admin",
             Self::MetaRead => "meta:read",
             Self::Admin => "admin",

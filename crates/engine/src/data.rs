@@ -5,7 +5,8 @@
 //!   .gitignore                 leaves all of it out, should the folder be inside a project
 //!   meta-builder.db            the embedded store
 //!   node                       this node's name
-//!   node.lock                  held while a server or worker of this node runs
+//!   node.lock                  held while a server of this node runs
+//!   worker-NAME.lock           held while the worker process of that name runs
 //!   admin-token                the first administrator's token (0600)
 //!   logs/RUN/WORK.log          redacted output of each task
 //!   results/RUN.patch          what a repaired run changed
@@ -20,6 +21,9 @@ use std::path::{Path, PathBuf};
 
 use mb_core::id::RunId;
 use mb_core::task::{Fence, Work};
+
+/// Worker processes of one name on one node.
+const WORKERS_MAX: u32 = 100;
 
 /// The data folder of one node.
 #[derive(Debug, Clone)]
@@ -42,7 +46,7 @@ pub enum DataError {
     },
 }
 
-/// Proof that no other server or worker of this node is alive. Released when dropped or when the process dies.
+/// Proof that no other server, or worker of that name, of this node is alive. Released when dropped or when the process dies.
 #[derive(Debug)]
 pub struct NodeLock {
     _file: File,
@@ -121,12 +125,36 @@ impl DataDir {
         self.root.join("results").join(format!("{run}.patch"))
     }
 
-    /// Takes the node's lock; none when another server or worker of this node holds it.
+    /// The name a worker registers its place under: the node's, or of one of its worker processes.
+    pub fn worker_node(&self, name: Option<&str>) -> String {
+        name.map_or_else(|| self.node.clone(), |name| format!("{}/{name}", self.node))
+    }
+
+    /// Takes the node's lock; none when another server of this node holds it.
     ///
     /// # Errors
     /// When the lock file cannot be made.
     pub fn lock(&self) -> io::Result<Option<NodeLock>> {
-        let file = File::options().create(true).truncate(false).write(true).open(self.root.join("node.lock"))?;
+        self.lock_file("node.lock")
+    }
+
+    /// Takes the first free name among `name.1`, `name.2`, … for a worker process; none when [`WORKERS_MAX`] run. A
+    /// process that is started again finds the name of the one that died.
+    ///
+    /// # Errors
+    /// When the lock file cannot be made.
+    pub fn lock_worker(&self, name: &str) -> io::Result<Option<(String, NodeLock)>> {
+        for n in 1..=WORKERS_MAX {
+            let name = format!("{name}.{n}");
+            if let Some(lock) = self.lock_file(&format!("worker-{name}.lock"))? {
+                return Ok(Some((name, lock)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn lock_file(&self, name: &str) -> io::Result<Option<NodeLock>> {
+        let file = File::options().create(true).truncate(false).write(true).open(self.root.join(name))?;
         match file.try_lock() {
             Ok(()) => Ok(Some(NodeLock { _file: file })),
             Err(TryLockError::WouldBlock) => Ok(None),

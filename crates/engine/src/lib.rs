@@ -12,11 +12,13 @@ mod child;
 mod context;
 mod data;
 mod env;
+mod fleet;
 mod handlers;
 mod http;
 mod leader;
 mod llm;
 mod logs;
+mod maintenance;
 mod metrics;
 mod net;
 mod outbound;
@@ -45,9 +47,11 @@ use tokio_util::sync::CancellationToken;
 pub use child::Resolver;
 pub use data::{DataDir, DataError, NodeLock};
 pub use env::Env;
+pub use fleet::{EngineOptions, REQUEUE_MAX};
 pub use handlers::{Handlers, Job};
 pub use leader::LEAD_TTL;
 pub use logs::{LogLine, LogPage};
+pub use maintenance::Maintenance;
 pub use mb_project::{Flag, Layers};
 pub use mb_runner::{Sandbox, SandboxLevel};
 pub use metrics::Metrics;
@@ -75,6 +79,7 @@ struct Inner {
     store: Store,
     data: DataDir,
     sandbox: Sandbox,
+    options: EngineOptions,
     metrics: Metrics,
     probes: probes::Probes,
     workspaces: workspace::Workspaces,
@@ -101,6 +106,11 @@ pub struct Version {
 impl Engine {
     /// An engine over a migrated store and a data folder. Starts nothing.
     pub fn new(env: Env, store: Store, data: DataDir, sandbox: Sandbox) -> Engine {
+        Engine::with_options(env, store, data, sandbox, EngineOptions::default())
+    }
+
+    /// The same with what an operator has set.
+    pub fn with_options(env: Env, store: Store, data: DataDir, sandbox: Sandbox, options: EngineOptions) -> Engine {
         let started_at = env.now();
         let worker = env.worker_id();
         let metrics = Metrics::new();
@@ -117,6 +127,7 @@ impl Engine {
             store,
             data,
             sandbox,
+            options,
             metrics,
             probes,
             workspaces,
@@ -194,6 +205,10 @@ impl Engine {
         Ok(self.inner.model_client.get_or_init(|| client).clone())
     }
 
+    pub(crate) fn options(&self) -> &EngineOptions {
+        &self.inner.options
+    }
+
     pub(crate) fn workspaces(&self) -> &workspace::Workspaces {
         &self.inner.workspaces
     }
@@ -223,16 +238,16 @@ impl Engine {
         Ok(())
     }
 
-    /// Takes back what an earlier process of this node held, and clears away its worktrees. To be called by the
-    /// holder of the node's lock, which proves that process dead.
+    /// Takes back what an earlier process of this node (or of its worker process of that name) held, and clears away its
+    /// worktrees. To be called by the holder of that lock, which proves that process dead.
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn recover_node(&self) -> Result<Vec<mb_core::task::Lease>, mb_store::StoreError> {
+    pub async fn recover_node(&self, name: Option<&str>) -> Result<Vec<mb_core::task::Lease>, mb_store::StoreError> {
         self.sweep().await;
         // Nor need anybody wait for the end of a lead that nobody holds.
         self.store().resign_node(self.env().now(), self.data().node(), self.worker_id()).await?;
-        self.store().release_node(self.env().now(), self.data().node(), self.worker_id()).await
+        self.store().release_node(self.env().now(), &self.data().worker_node(name), self.worker_id()).await
     }
 
     /// Removes worktrees that no process holds: what processes left that were killed, or ended before they had done so.

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use mb_core::affinity;
 use mb_core::again::NotAgain;
 use mb_core::expression::BadExpression;
 use mb_core::id::{RunId, TenantId};
+use mb_core::queue::Bounds;
 use mb_core::run::{Parent, Run, Source, Trigger};
 use mb_core::workflow::{BadInputs, BadWorkflow, DEPTH_MAX, Workflow};
 use mb_project::{ConfigErrors, Layers, Loaded};
@@ -29,7 +31,7 @@ pub struct StartRun {
     pub idempotency_key: Option<String>,
     /// Who asks.
     pub actor: String,
-    /// Only a worker with this label may run it (an embedded run keeps to its own process).
+    /// Only a worker with this label may run it (an embedded run keeps to its own process); none is this node.
     pub affinity: Option<String>,
     /// What replaces values of the project's configuration: environment and flags.
     pub layers: Layers,
@@ -269,8 +271,14 @@ impl Engine {
         let id = run.id;
         // Before it is stored: from then on a worker may ask.
         self.workspaces().remember(id, project);
-        let new = NewRun { run, idempotency_key: ask.idempotency_key, affinity: ask.affinity, actor: ask.actor };
-        let created = self.store().create_run(now, new).await.map_err(StartError::Store);
+        // A run that is carried by the command that asks for it waits for nobody and is in nobody's way. Every other one
+        // is kept for the node that has its files.
+        let (affinity, bounds) = match ask.affinity {
+            Some(affinity) => (affinity, &Bounds::default()),
+            None => (affinity::of_node(self.data().node()), self.bounds()),
+        };
+        let new = NewRun { run, idempotency_key: ask.idempotency_key, affinity: Some(affinity), actor: ask.actor };
+        let created = self.store().create_run_within(now, new, bounds).await.map_err(StartError::Store);
         if !created.as_ref().is_ok_and(|created| created.id == id) {
             self.workspaces().forget(id, u32::MAX);
         }

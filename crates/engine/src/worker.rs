@@ -14,16 +14,18 @@
 mod completer;
 mod desk;
 mod heart;
+mod places;
 mod run_task;
 mod runner;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use mb_core::error::chain;
 use mb_core::queue::Claim;
 use mb_core::task::{QueueClass, Work};
+use mb_store::Claimed;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -43,8 +45,14 @@ pub struct WorkerOptions {
     /// Tasks held at once by class, those that wait here for a slot included; at least the slots. Reached only while tasks
     /// are so short that fetching them is what takes the time.
     pub ahead_max: usize,
-    /// Only runs with this label; none means only tasks without one.
+    /// Tasks begun at once, over all classes.
+    pub running_max: usize,
+    /// Only runs with this label; none means this node's and tasks without one.
     pub affinity: Option<String>,
+    /// What the process does, for those who look at the fleet (`api`, `worker`).
+    pub roles: BTreeSet<String>,
+    /// The name of the process on its node, if it is not the node's server.
+    pub name: Option<String>,
     /// How long a claim holds without a heartbeat.
     pub lease: Duration,
     /// How often it looks for work when nothing hints at any.
@@ -65,7 +73,10 @@ impl Default for WorkerOptions {
         Self {
             slots: QueueClass::ALL.iter().map(|&class| (class, 1)).collect(),
             ahead_max: 2_000,
+            running_max: usize::MAX,
             affinity: None,
+            roles: ["worker".to_owned()].into(),
+            name: None,
             lease: Duration::from_secs(10),
             poll: Duration::from_secs(1),
             drain: Duration::from_secs(30),
@@ -151,18 +162,20 @@ impl Worker {
     async fn work(&self, stop: &CancellationToken) {
         let draining = self.engine.draining();
         let mut changes = self.engine.store().changes();
+        let mut places = places::Places::of(&self.engine, &self.options);
         loop {
             // Seen before looking: a change that comes while we look wakes us again.
             changes.borrow_and_update();
             // Not given up half way: a claim whose answer nobody reads holds its tasks until their leases end.
-            let is_dry = self.look().await;
+            let is_dry = self.look(&mut places).await;
             self.engine.metrics().busy(self.desk.running());
             let nap = async {
-                if is_dry { tokio::time::sleep(self.nap().await).await } else { std::future::pending().await }
+                if is_dry { tokio::time::sleep(self.nap(&places).await).await } else { std::future::pending().await }
             };
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = draining.cancelled() => return,
+                () = self.desk.asked_to_end.cancelled() => return,
                 () = self.desk.hungry() => {}
                 _ = changes.changed() => self.desk.hope(),
                 () = nap => self.desk.hope(),
@@ -171,35 +184,49 @@ impl Worker {
     }
 
     /// Claims what the desk has room for. Says whether the queue has nothing more for it now.
-    async fn look(&self) -> bool {
-        let slots = self.desk.wanted();
-        if slots.is_empty() {
+    async fn look(&self, places: &mut places::Places) -> bool {
+        let asked = self.desk.wanted();
+        if asked.is_empty() {
             return self.desk.is_dry();
         }
-        let claim = Claim {
-            worker: self.engine.worker_id(),
-            slots: slots.clone(),
-            affinity: self.options.affinity.clone(),
-            lease: self.options.lease,
-        };
-        match self.engine.store().claim(self.engine.env().now(), &claim).await {
-            Ok(claimed) => self.desk.add(&slots, claimed),
-            Err(error) => {
-                tracing::error!(error = %chain(&error), "no task could be claimed; trying again");
-                self.desk.add(&slots, Vec::new());
+        let (mut slots, mut claimed) = (asked.clone(), Vec::new());
+        for affinity in places.next() {
+            let claim = Claim {
+                worker: self.engine.worker_id(),
+                slots: slots.clone(),
+                affinity: affinity.clone(),
+                lease: self.options.lease,
+            };
+            match self.engine.store().claim(self.engine.env().now(), &claim).await {
+                Ok(more) => claimed.extend(more),
+                Err(error) => {
+                    tracing::error!(error = %chain(&error), "no task could be claimed; trying again");
+                    break;
+                }
+            }
+            slots = left(&asked, &claimed);
+            if slots.is_empty() {
+                break;
             }
         }
-        self.desk.is_dry()
+        self.desk.add(&asked, claimed);
+        let is_dry = self.desk.is_dry();
+        places.looked(is_dry);
+        is_dry
     }
 
     /// Until the next look: the interval, or less when a task becomes ready sooner.
-    async fn nap(&self) -> Duration {
+    async fn nap(&self, places: &places::Places) -> Duration {
         let now = self.engine.env().now();
-        match self.engine.store().next_ready_at(self.options.affinity.as_deref()).await {
+        let mut nap = self.options.poll;
+        for affinity in places.all() {
             // One that is ready now and was not given to us waits for something else than its time.
-            Ok(Some(at)) if at > now => at.since(now).clamp(Duration::from_millis(1), self.options.poll),
-            Ok(_) | Err(_) => self.options.poll,
+            match self.engine.store().next_ready_at(affinity.as_deref()).await {
+                Ok(Some(at)) if at > now => nap = nap.min(at.since(now).max(Duration::from_millis(1))),
+                Ok(_) | Err(_) => {}
+            }
         }
+        nap
     }
 
     async fn let_end(&self, runners: &mut JoinSet<()>, reports: &mpsc::Sender<completer::Ended>) {
@@ -219,4 +246,11 @@ impl Worker {
             runners.abort_all();
         }
     }
+}
+
+/// What is still wanted of what was asked for.
+fn left(asked: &BTreeMap<QueueClass, usize>, claimed: &[Claimed]) -> BTreeMap<QueueClass, usize> {
+    let came = |class: QueueClass| claimed.iter().filter(|claimed| claimed.task.class == class).count();
+    let left = asked.iter().map(|(&class, &count)| (class, count.saturating_sub(came(class))));
+    left.filter(|(_, count)| *count > 0).collect()
 }

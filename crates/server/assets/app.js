@@ -58,6 +58,8 @@
 
   document.addEventListener('DOMContentLoaded', () => {
     times(); setInterval(times, 15000);
+    // Not under somebody's hands: a confirmation that is open stays as it is.
+    setInterval(() => document.hidden || document.querySelector('details[open]') || all('[data-refresh]', e => e.dispatchEvent(new Event('refresh'))), 5000);
     const log = document.querySelector('ol.log.full'); if (!log) return;
     let follow = !location.hash.startsWith('#L');
     log.addEventListener('scroll', () => follow = log.scrollHeight - log.scrollTop - log.clientHeight < 40);

@@ -73,6 +73,8 @@ rights! {
     EventsSend = EventsSend;
     /// May approve or reject what waits for a person.
     RunsApprove = RunsApprove;
+    /// May pause queues, let workers end and try failed tasks again.
+    FleetOperate = FleetOperate;
     /// May make and revoke tokens.
     TokensAdmin = TokensAdmin;
     /// May read readiness and metrics.

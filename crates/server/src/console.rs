@@ -28,13 +28,12 @@ use crate::extract::{Params, Place, Sent};
 use crate::negotiate::{Form, Wanted};
 use crate::problem::{Answer, Refusal};
 use crate::query::href;
-use crate::routes::fleet::{all_queues, all_workers};
 use crate::routes::runs::{RunsQuery, has_work, load, log, page, report_as, stop};
 use crate::routes::signals;
 use crate::state::AppState;
 use crate::verdict::{self, Facts};
 use crate::views::{self, Chrome, Live, RunPage, RunsPage};
-use crate::{assets, login, stream};
+use crate::{assets, fleet, login, stream};
 
 /// Runs on the home page.
 const RECENT: u32 = 10;
@@ -59,7 +58,7 @@ pub(crate) fn routes() -> Router<AppState> {
         .merge(registry::routes())
 }
 
-fn chrome<'a>(title: &'a str, here: &'a str, live: Live<'a>) -> Chrome<'a> {
+pub(crate) fn chrome<'a>(title: &'a str, here: &'a str, live: Live<'a>) -> Chrome<'a> {
     Chrome { title, here, live, version: Engine::version().version }
 }
 
@@ -90,8 +89,8 @@ async fn facts(state: &AppState, tenant: TenantId) -> Answer<Facts> {
         counts: state.store().run_counts(tenant).await?,
         recent: page(state, tenant, &recent).await?.items,
         failed: page(state, tenant, &failed).await?.items,
-        queues: all_queues(state).await?,
-        workers: all_workers(state).await?,
+        queues: fleet::queues(state.engine()).await?,
+        workers: fleet::workers(state.engine()).await?,
     })
 }
 

@@ -134,7 +134,7 @@ fn write(problem: &Problem, form: Form) -> Response {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"meta-builder\""));
     }
     if problem.retryable {
-        headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+        headers.insert(RETRY_AFTER, HeaderValue::from(problem.retry_after_s.unwrap_or(5)));
     }
     response
 }

@@ -9,7 +9,9 @@
 pub mod assets;
 pub mod auth;
 mod console;
+mod console_fleet;
 mod extract;
+pub mod fleet;
 pub mod guard;
 mod live;
 pub mod login;

@@ -13,6 +13,8 @@ use mb_engine::StartError;
 use mb_store::StoreError;
 
 use crate::registry::RegistryError;
+/// When to ask a draining queue again, in seconds: an operator ends that, not time.
+const DRAINING_RETRY_S: u64 = 30;
 
 /// A request that is not answered as asked.
 #[derive(Debug)]
@@ -50,7 +52,7 @@ impl From<StoreError> for Refusal {
             | StoreError::Schema { .. } => Code::StoreUnavailable,
             StoreError::Full { .. } => Code::StoreFull,
             StoreError::Conflict { .. } => Code::Conflict,
-            StoreError::Refused(refused) => return Refusal::new(queue_code(refused), chain(refused)),
+            StoreError::Refused(refused) => return queue_refusal(refused),
             StoreError::Invalid { what, .. } => return Refusal::new(Code::BadRequest, what.clone()),
             StoreError::Corrupt { .. } => Code::Internal,
         };
@@ -100,6 +102,17 @@ impl From<JsonRejection> for Refusal {
     fn from(rejection: JsonRejection) -> Refusal {
         Refusal::new(body_code(rejection.status()), rejection.body_text())
     }
+}
+
+fn queue_refusal(refused: &Refused) -> Refusal {
+    let mut refusal = Refusal::new(queue_code(refused), chain(refused));
+    refusal.0.retry_after_s = match refused {
+        // Rounded up: earlier would be refused again.
+        Refused::Full { retry_after, .. } => Some(retry_after.as_millis().div_ceil(1_000) as u64),
+        Refused::Draining(_) => Some(DRAINING_RETRY_S),
+        Refused::Bad { .. } | Refused::TooMany(_) => None,
+    };
+    refusal
 }
 
 const fn queue_code(refused: &Refused) -> Code {

@@ -82,13 +82,13 @@ fn probes(readiness: &Readiness) -> Vec<Need> {
 /// Work that waits while nobody who could do it was seen.
 fn stranded(facts: &Facts) -> Option<Need> {
     let waiting: u64 = facts.queues.iter().map(|queue| queue.ready).sum();
-    let nobody = facts.workers.iter().all(|worker| worker.stale);
+    let nobody = facts.workers.iter().all(|worker| worker.health != "healthy");
     (waiting > 0 && nobody).then(|| Need {
         tone: Tone::Bad,
         what: format!("{} waiting and no worker to take it", count(u32::try_from(waiting).unwrap_or(u32::MAX), "task")),
-        cause: "no worker has been heard of for a minute".into(),
-        next: "mb up".into(),
-        href: None,
+        cause: "no worker is alive".into(),
+        next: "mb worker".into(),
+        href: Some("/workers".into()),
     })
 }
 
@@ -181,9 +181,13 @@ mod tests {
         let mut facts = facts("ready");
         facts.queues.push(Queue {
             class: mb_core::task::QueueClass::Cpu,
+            state: mb_core::queue::Flow::Running,
             ready: 2,
             delayed: 0,
+            blocked: 0,
             leased: 0,
+            capacity: Some(100),
+            slots: 0,
             oldest_ready_age_ms: Some(5),
         });
         let now = judge(facts);

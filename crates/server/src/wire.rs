@@ -2,17 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use std::time::Duration;
-
 use mb_api::run::{StepCell, Tally};
-use mb_api::{Fire, Queue, RunSummary, Schedule, Token, Trigger, Worker, WorkflowVersion};
+use mb_api::{Fire, RunSummary, Schedule, Token, Trigger, WorkflowVersion};
 use mb_core::run::RunOutcome;
 use mb_core::scope::Scope;
 use mb_core::time::{Timestamp, millis};
-use mb_store::{FireRow, FireState, QueueStats, ScheduleRow, SeenWorker, TokenRow, TriggerRow, VersionRow};
-
-/// A worker not heard of for this long is not counted on.
-pub const STALE: Duration = Duration::from_secs(60);
+use mb_store::{FireRow, FireState, ScheduleRow, TokenRow, TriggerRow, VersionRow};
 
 /// A row of a list of runs, as it is at `now`.
 pub fn run_summary(now: Timestamp, row: &mb_store::RunSummary) -> RunSummary {
@@ -45,34 +40,6 @@ pub fn run_summary(now: Timestamp, row: &mb_store::RunSummary) -> RunSummary {
         started_at: row.started_at,
         finished_at: row.finished_at,
         duration_ms: row.duration_ms.unwrap_or_else(running_ms),
-    }
-}
-
-/// A worker, with the age of its last sign of life at `now`.
-pub fn worker(now: Timestamp, seen: &SeenWorker) -> Worker {
-    let (row, age) = (&seen.worker, now.since(seen.seen_at));
-    Worker {
-        id: row.id,
-        node: row.node.clone(),
-        pid: row.pid,
-        version: row.version.clone(),
-        state: row.state.clone(),
-        slots: row.slots.iter().map(|(class, n)| (class.to_string(), *n as u64)).collect(),
-        started_at: row.started_at,
-        seen_at: seen.seen_at,
-        seen_age_ms: millis(age),
-        stale: age > STALE,
-    }
-}
-
-/// A queue.
-pub fn queue(stats: &QueueStats) -> Queue {
-    Queue {
-        class: stats.class,
-        ready: stats.ready,
-        delayed: stats.delayed,
-        leased: stats.leased,
-        oldest_ready_age_ms: stats.oldest_ready_age.map(millis),
     }
 }
 

@@ -40,6 +40,7 @@ migrations! {
     "0002_queue",
     "0003_workflows",
     "0004_schedules",
+    "0005_workers",
 }
 
 /// How the database's schema compares with what this program knows.

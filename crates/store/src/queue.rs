@@ -25,7 +25,7 @@ pub use of_run::{Finished, Report};
 pub use stats::QueueStats;
 
 pub(crate) use claim::lose;
-pub(crate) use enqueue::{Fair, head};
+pub(crate) use enqueue::{Fair, admit_run, head};
 pub(crate) use gather::Gather;
 pub(crate) use row::TAKE_BACK_MAX;
 

@@ -1,8 +1,11 @@
 //! Runs: made once per key, read whole, cancelled. How they are listed is in `list`.
 
 use mb_core::advance::RunEvent;
+use mb_core::affinity;
 use mb_core::id::{RunId, TenantId};
+use mb_core::queue::Bounds;
 use mb_core::run::Run;
+use mb_core::task::QueueClass;
 use mb_core::time::Timestamp;
 use std::time::Duration;
 
@@ -12,7 +15,7 @@ use crate::machine::{self, Turn};
 use crate::queue::Fair;
 use crate::sql;
 use crate::store::{Store, transaction};
-use crate::{list, workers};
+use crate::{list, queue, workers};
 
 /// Runs that lose their affinity in one turn at most.
 const ADOPT_MAX: i64 = 200;
@@ -58,11 +61,20 @@ impl Store {
     /// # Errors
     /// [`StoreError::Conflict`] when its id is taken, [`StoreError::Invalid`] when it is not new.
     pub async fn create_run(&self, now: Timestamp, new: NewRun) -> Result<Created, StoreError> {
+        self.create_run_within(now, new, &Bounds::default()).await
+    }
+
+    /// Makes a run, unless as much work of its class waits as may or the class drains. What runs enqueue for themselves
+    /// afterwards is never refused. A key that is known finds its run all the same.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`], and as [`Store::create_run`].
+    pub async fn create_run_within(&self, now: Timestamp, new: NewRun, bounds: &Bounds) -> Result<Created, StoreError> {
         if new.idempotency_key.as_ref().is_some_and(|key| !(1..=KEY_BYTES_MAX).contains(&key.len())) {
             return Err(StoreError::invalid(format!("an idempotency key has 1 to {KEY_BYTES_MAX} bytes")));
         }
         let fair = &self.inner.fair;
-        transaction!(self, |tx| create(tx, now, &new, fair).await)
+        transaction!(self, |tx| create(tx, now, &new, bounds, fair).await)
     }
 
     /// A run, whole.
@@ -117,8 +129,8 @@ impl Store {
         })
     }
 
-    /// Frees open runs whose process is gone, so that any worker may go on with them: those whose affinity no worker
-    /// carries that was seen within `stale`, unless the run itself is younger. At most 200 at a time, oldest first.
+    /// Frees open runs whose process is gone, so that any worker of its node may go on with them: those whose affinity no
+    /// worker carries that was seen within `stale`, unless the run itself is younger. At most 200 at a time, oldest first.
     /// Also forgets workers not seen for a day.
     ///
     /// # Errors
@@ -132,18 +144,27 @@ impl Store {
             if !ids.is_empty() {
                 lock_tasks(tx, &ids).await?;
             }
-            for &id in &ids {
-                keep_for(tx, id, "").await?;
+            for (row, &id) in rows.iter().zip(&ids) {
+                keep_for(tx, id, &affinity::after_loss(&row.text("affinity")?).unwrap_or_default()).await?;
             }
             Ok(ids)
         })
     }
 }
 
-async fn create(tx: &mut Session, now: Timestamp, new: &NewRun, fair: &Fair) -> Result<Created, StoreError> {
+async fn create(
+    tx: &mut Session,
+    now: Timestamp,
+    new: &NewRun,
+    bounds: &Bounds,
+    fair: &Fair,
+) -> Result<Created, StoreError> {
     let run = &new.run;
     if let Some(existing) = take_key(tx, now, new).await? {
         return Ok(Created { id: existing, existed: true });
+    }
+    if *bounds != Bounds::default() {
+        queue::admit_run(tx, QueueClass::Cpu, bounds).await?;
     }
     let mut turn = Turn::of_new_run(now, run.clone());
     turn.apply(RunEvent::Created).map_err(|illegal| StoreError::Invalid {

@@ -42,6 +42,15 @@ pub struct WorkerRow {
     pub state: String,
 }
 
+/// Tasks of one class that one worker holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holding {
+    /// How many.
+    pub count: u64,
+    /// Since when it has held the first of them.
+    pub since: Timestamp,
+}
+
 /// A worker, and when it last said so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeenWorker {
@@ -49,14 +58,19 @@ pub struct SeenWorker {
     pub worker: WorkerRow,
     /// When it last called [`Store::worker_seen`].
     pub seen_at: Timestamp,
+    /// What it holds, by class; tasks that wait in it for a slot included.
+    pub held: BTreeMap<QueueClass, Holding>,
+    /// Whether it was asked to end.
+    pub is_asked_to_end: bool,
 }
 
 impl Store {
-    /// Registers a worker, or says that it is still there with these roles, slots and state.
+    /// Registers a worker, or says that it is still there with these roles, slots and state. Says whether it is to end
+    /// ([`Store::end_workers`]).
     ///
     /// # Errors
     /// [`StoreError`], as any other verb.
-    pub async fn worker_seen(&self, now: Timestamp, worker: &WorkerRow) -> Result<(), StoreError> {
+    pub async fn worker_seen(&self, now: Timestamp, worker: &WorkerRow) -> Result<bool, StoreError> {
         let values = [
             Value::id(worker.id),
             Value::text(&worker.node),
@@ -69,7 +83,22 @@ impl Store {
             Value::time(now),
             Value::text(&worker.state),
         ];
-        transaction!(self, Later, |tx| tx.execute(sql::WORKERS_SEEN, &values).await.map(|_| ()))
+        transaction!(self, Later, |tx| {
+            let row = tx.row(sql::WORKERS_SEEN, &values).await?;
+            row.map_or(Ok(false), |row| is_asked_to_end(&row))
+        })
+    }
+
+    /// Asks workers of any node to end: the named one, or all that were seen within a day and do not carry just one
+    /// embedded run. They hear it at their next heartbeat. Gives how many were asked.
+    ///
+    /// # Errors
+    /// [`StoreError`], as any other verb.
+    pub async fn end_workers(&self, now: Timestamp, only: Option<WorkerId>) -> Result<u64, StoreError> {
+        transaction!(self, |tx| match only {
+            Some(id) => tx.execute(sql::WORKERS_END, &[Value::id(id)]).await,
+            None => tx.execute(sql::WORKERS_END_ALL, &[Value::time(now - REMEMBERED)]).await,
+        })
     }
 
     /// The workers seen within a day, by node and start.
@@ -77,7 +106,15 @@ impl Store {
     /// # Errors
     /// [`StoreError`], as any other verb.
     pub async fn workers(&self, now: Timestamp) -> Result<Vec<SeenWorker>, StoreError> {
-        self.read(sql::WORKERS_LIST, &[Value::time(now - REMEMBERED)]).await?.iter().map(seen).collect()
+        let mut held = BTreeMap::<WorkerId, BTreeMap<QueueClass, Holding>>::new();
+        for row in &self.read(sql::LEASES_BY_WORKER, &[]).await? {
+            let class = row.word("class", QueueClass::from_word)?;
+            held.entry(row.parse("worker")?)
+                .or_default()
+                .insert(class, Holding { count: row.count("held")?, since: row.time("since")? });
+        }
+        let rows = self.read(sql::WORKERS_LIST, &[Value::time(now - REMEMBERED)]).await?;
+        rows.iter().map(|row| seen(row, &mut held)).collect()
     }
 
     /// Forgets a worker that ends. Tasks it still holds (at most 500) are taken from it and named.
@@ -94,7 +131,11 @@ impl Store {
     }
 }
 
-fn seen(row: &Row) -> Result<SeenWorker, StoreError> {
+fn is_asked_to_end(row: &Row) -> Result<bool, StoreError> {
+    Ok(row.text("wish")? == "end")
+}
+
+fn seen(row: &Row, held: &mut BTreeMap<WorkerId, BTreeMap<QueueClass, Holding>>) -> Result<SeenWorker, StoreError> {
     let worker = WorkerRow {
         id: row.parse("id")?,
         node: row.text("node")?,
@@ -106,5 +147,6 @@ fn seen(row: &Row) -> Result<SeenWorker, StoreError> {
         started_at: row.time("started_at")?,
         state: row.text("state")?,
     };
-    Ok(SeenWorker { worker, seen_at: row.time("seen_at")? })
+    let held = held.remove(&worker.id).unwrap_or_default();
+    Ok(SeenWorker { worker, seen_at: row.time("seen_at")?, held, is_asked_to_end: is_asked_to_end(row)? })
 }

@@ -12,7 +12,9 @@ use mb_core::id::{RunId, TenantId};
 use mb_core::report::Report;
 use mb_core::run::{Run, RunOutcome};
 use mb_core::time::Timestamp;
-use mb_engine::{Engine, Flag, Layers, Output, OutputLine, RetryRun, StartError, StartRun, Worker, WorkerOptions};
+use mb_engine::{
+    Engine, EngineOptions, Flag, Layers, Output, OutputLine, RetryRun, StartError, StartRun, Worker, WorkerOptions,
+};
 use mb_runner::{Patch, Project};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -52,7 +54,7 @@ pub(crate) async fn start(global: &Global, args: &StartArgs, term: Term) -> Resu
     };
     let (data, store, env) = local::open(global).await?;
     let frozen = ask.freeze(&data).await.map_err(refused)?;
-    let engine = local::over(env, store, data, probing.sandbox().await?);
+    let engine = local::over(env, store, data, probing.sandbox().await?, EngineOptions::default());
     let affinity = affinity(&engine);
     ask.affinity = Some(affinity.clone());
     let created = engine.accept(ask, frozen).await.map_err(refused)?.id;
@@ -169,7 +171,7 @@ fn here_only(global: &Global, command: &str) -> Result<(), Failure> {
 
 /// The label that keeps an embedded run to its own process.
 pub(crate) fn affinity(engine: &Engine) -> String {
-    format!("embedded:{}", engine.worker_id())
+    mb_core::affinity::of_process(engine.data().node(), engine.worker_id())
 }
 
 /// Refuses to take a run from a process that lives: its commands would be stopped under it. One that was killed is

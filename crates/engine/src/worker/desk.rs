@@ -33,12 +33,36 @@ pub(super) struct Desk {
     hungry: Notify,
     /// Cancelled when running commands are stopped because this worker ends, not because nobody wants them.
     pub(super) leaving: CancellationToken,
+    /// Cancelled when an operator has asked this worker to end.
+    pub(super) asked_to_end: CancellationToken,
 }
 
 struct Inner {
     classes: BTreeMap<QueueClass, Class>,
     held: BTreeMap<Grant, (Lease, CancellationToken)>,
     is_closed: bool,
+    /// Tasks begun at once, over all classes.
+    running_max: usize,
+    /// Which class is asked about first, as a number that rises with every claim.
+    turn: usize,
+}
+
+impl Inner {
+    fn running(&self) -> usize {
+        self.classes.values().map(|class| class.running).sum()
+    }
+
+    /// Whether classes compete for places.
+    fn is_tight(&self) -> bool {
+        self.classes.values().map(|class| class.slots).sum::<usize>() > self.running_max
+    }
+
+    /// The class whose first task has waited longest, among those with a free slot.
+    fn longest(&self) -> Option<QueueClass> {
+        let waiting = self.classes.iter().filter(|(_, class)| class.running < class.slots);
+        let first = waiting.filter_map(|(&name, class)| Some((class.waiting.front()?.0, name)));
+        first.min().map(|(_, name)| name)
+    }
 }
 
 struct Class {
@@ -77,14 +101,31 @@ impl Desk {
         let slots = options.slots.iter().filter(|(_, slots)| **slots > 0);
         let classes: BTreeMap<_, _> = slots.map(|(&name, &slots)| (name, class(slots))).collect();
         let begin = classes.keys().map(|&name| (name, Notify::new())).collect();
-        let inner = Inner { classes, held: BTreeMap::new(), is_closed: false };
-        Desk { inner: Mutex::new(inner), begin, hungry: Notify::new(), leaving: CancellationToken::new() }
+        let running_max = options.running_max;
+        let inner = Inner { classes, held: BTreeMap::new(), is_closed: false, running_max, turn: 0 };
+        Desk {
+            inner: Mutex::new(inner),
+            begin,
+            hungry: Notify::new(),
+            leaving: CancellationToken::new(),
+            asked_to_end: CancellationToken::new(),
+        }
     }
 
     /// How many tasks to claim, by class.
     pub(super) fn wanted(&self) -> BTreeMap<QueueClass, usize> {
         let inner = lock(&self.inner);
-        let wanted = inner.classes.iter().map(|(&name, class)| (name, class.wanted()));
+        let held: usize = inner.classes.values().map(|class| class.running + class.waiting.len()).sum();
+        let mut free = inner.running_max.saturating_sub(held);
+        let turn = inner.turn % inner.classes.len().max(1);
+        let (first, last) = (inner.classes.iter().take(turn), inner.classes.iter().skip(turn));
+        let wanted = last.chain(first).map(|(&name, class)| {
+            let wanted = class.wanted();
+            // Long tasks are claimed when they can begin; short ones go ahead of the places there are.
+            let count = if class.window > class.slots { wanted } else { wanted.min(free) };
+            free = free.saturating_sub(count);
+            (name, count)
+        });
         wanted.filter(|(_, count)| *count > 0).collect()
     }
 
@@ -92,6 +133,7 @@ impl Desk {
     pub(super) fn add(&self, asked: &BTreeMap<QueueClass, usize>, claimed: Vec<Claimed>) {
         let now = Instant::now();
         let mut inner = lock(&self.inner);
+        inner.turn = inner.turn.wrapping_add(1);
         let mut came = BTreeMap::<QueueClass, usize>::new();
         for claimed in claimed {
             let grant = (claimed.lease.task, claimed.lease.fence);
@@ -133,6 +175,10 @@ impl Desk {
     }
 
     fn begin_one(&self, inner: &mut Inner, name: QueueClass) -> Option<(Claimed, CancellationToken)> {
+        let is_tight = inner.is_tight();
+        if is_tight && !self.has_place(inner, name) {
+            return None;
+        }
         let class = inner.classes.get_mut(&name)?;
         let Some((since, claimed)) = class.waiting.pop_front() else {
             if class.full_at.take().is_some_and(|at| at.elapsed() < SOON) {
@@ -153,15 +199,50 @@ impl Desk {
         if !class.waiting.is_empty() && class.running < class.slots {
             self.begin[&name].notify_one();
         }
+        if is_tight {
+            self.wake_longest(inner);
+        }
         let cancel = inner.held.get(&(claimed.lease.task, claimed.lease.fence)).map(|(_, cancel)| cancel.clone());
         Some((claimed, cancel.unwrap_or_default()))
     }
 
+    /// Whether a task of this class may begin now: there is a place, and none of another class has waited longer for it.
+    fn has_place(&self, inner: &Inner, name: QueueClass) -> bool {
+        if inner.running() >= inner.running_max {
+            return false;
+        }
+        match inner.longest() {
+            Some(longest) if longest != name && !inner.classes[&name].waiting.is_empty() => {
+                self.begin[&longest].notify_one();
+                false
+            }
+            _ => true,
+        }
+    }
+
+    fn wake_longest(&self, inner: &Inner) {
+        if inner.running() < inner.running_max
+            && let Some(name) = inner.longest()
+        {
+            self.begin[&name].notify_one();
+        }
+    }
+
     /// A runner is free again.
     pub(super) fn ended(&self, name: QueueClass) {
-        if let Some(class) = lock(&self.inner).classes.get_mut(&name) {
+        let mut inner = lock(&self.inner);
+        if let Some(class) = inner.classes.get_mut(&name) {
             class.running = class.running.saturating_sub(1);
         }
+        if inner.is_tight() {
+            self.wake_longest(&inner);
+            self.hungry.notify_one();
+        }
+    }
+
+    /// Whether this worker takes nothing more.
+    pub(super) fn is_closing(&self) -> bool {
+        self.asked_to_end.is_cancelled() || lock(&self.inner).is_closed
     }
 
     /// The grant is reported, or lost: its lease is not renewed any more.
@@ -190,7 +271,7 @@ impl Desk {
     }
 
     pub(super) fn running(&self) -> usize {
-        lock(&self.inner).classes.values().map(|class| class.running).sum()
+        lock(&self.inner).running()
     }
 
     /// Leases to be renewed.

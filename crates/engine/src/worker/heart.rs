@@ -17,13 +17,15 @@ use crate::Engine;
 
 /// Changes that come together are answered by one look at the interrupts.
 const COALESCE: Duration = Duration::from_millis(100);
+/// Longest time between two, however long leases are: whoever looks at the fleet counts on it.
+const BEAT_MAX: Duration = Duration::from_millis(2_500);
 /// Beats per lease: three may be missed.
 const BEATS: u32 = 4;
 
 /// Beats until `stop`. When something changed it asks sooner whether a task is to stop, so that a command nobody wants
 /// any more ends at once and not at the next renewal.
 pub(super) async fn beat(engine: Engine, desk: Arc<Desk>, options: WorkerOptions, stop: CancellationToken) {
-    let mut tick = tokio::time::interval(options.lease / BEATS);
+    let mut tick = tokio::time::interval((options.lease / BEATS).min(BEAT_MAX));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut changes = engine.store().changes();
     loop {
@@ -37,8 +39,10 @@ pub(super) async fn beat(engine: Engine, desk: Arc<Desk>, options: WorkerOptions
 
 async fn renew(engine: &Engine, desk: &Desk, options: &WorkerOptions) {
     let now = engine.env().now();
-    if let Err(error) = engine.store().worker_seen(now, &registration(engine, options)).await {
-        tracing::warn!(error = %chain(&error), "this worker could not say that it is alive");
+    match engine.store().worker_seen(now, &registration(engine, desk, options)).await {
+        Ok(false) => {}
+        Ok(true) => desk.asked_to_end.cancel(),
+        Err(error) => tracing::warn!(error = %chain(&error), "this worker could not say that it is alive"),
     }
     let leases = desk.leases();
     if leases.is_empty() {
@@ -81,20 +85,17 @@ fn take_beat(desk: &Desk, lease: &Lease, beat: Beat) {
     });
 }
 
-fn registration(engine: &Engine, options: &WorkerOptions) -> WorkerRow {
+fn registration(engine: &Engine, desk: &Desk, options: &WorkerOptions) -> WorkerRow {
     WorkerRow {
         id: engine.worker_id(),
         // An embedded run is no part of the node's server: a server that starts must not take its tasks.
-        node: match &options.affinity {
-            Some(affinity) => format!("{}/{affinity}", engine.data().node()),
-            None => engine.data().node().to_owned(),
-        },
+        node: engine.data().worker_node(options.affinity.as_deref().or(options.name.as_deref())),
         pid: std::process::id(),
         version: Engine::version().version.to_owned(),
-        roles: ["worker".to_owned()].into(),
+        roles: options.roles.clone(),
         slots: options.slots.clone(),
         affinity: options.affinity.clone(),
         started_at: engine.started_at(),
-        state: if engine.is_draining() { "draining" } else { "active" }.to_owned(),
+        state: if desk.is_closing() || engine.is_draining() { "draining" } else { "active" }.to_owned(),
     }
 }

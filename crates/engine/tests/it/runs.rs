@@ -197,7 +197,7 @@ async fn another_process_goes_on_where_the_first_one_died() {
     let held = world.engine.store().claim(world.engine.env().now(), &claim).await.expect("claimed");
     assert_eq!(held.len(), 1);
     let second = engine(world.engine.data()).await;
-    let taken = second.recover_node().await.expect("taken back");
+    let taken = second.recover_node(None).await.expect("taken back");
     assert_eq!(taken.iter().map(|lease| lease.task).collect::<Vec<_>>(), [held[0].lease.task]);
     let run = work(&second, id).await;
     assert_eq!(run.state.outcome(), Some(RunOutcome::Repaired), "{}", world.decisions(id).await);

@@ -422,7 +422,7 @@ async fn a_worker_that_dies_in_the_middle_loses_no_step_and_repeats_none_that_en
     hold.store(false, Ordering::SeqCst);
     let again = engine(&flow.data).await;
     again.set_outbound(Outbound { allow_private: true, model: None });
-    again.recover_node().await.expect("the node's tasks are free again");
+    again.recover_node(None).await.expect("the node's tasks are free again");
     let over = work(&again, id).await;
     assert_eq!(over.state.outcome(), Some(RunOutcome::Passed), "{:#?}", over.steps);
     assert_eq!(output(&over, "sum"), json!(6));

@@ -31,6 +31,7 @@ pub(super) fn free() -> Router<AppState> {
     Router::new()
         .route("/health", get(health))
         .route("/livez", get(livez))
+        .route("/healthz", get(livez))
         .route("/health/live", get(live))
         .route("/readyz", readiness())
         .route("/health/ready", readiness())

@@ -2,11 +2,13 @@
 
 mod events;
 pub(crate) mod fleet;
+mod fleet_v4;
 mod health;
 mod meta_v4;
 pub(crate) mod runs;
 mod schedules;
 pub(crate) mod signals;
+pub(crate) mod tasks;
 mod tokens;
 mod triggers;
 mod workflows;
@@ -23,6 +25,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::console;
+use crate::console_fleet;
 use crate::guard;
 use crate::state::AppState;
 
@@ -42,6 +45,7 @@ use crate::state::AppState;
         (name = "schedules", description = "Runs at certain times"),
         (name = "triggers", description = "Runs because something happened"),
         (name = "fleet", description = "Workers and queues"),
+        (name = "tasks", description = "Tasks that belong to no run"),
         (name = "tokens", description = "Who may do what"),
         (name = "health", description = "Whether this instance should get traffic"),
         (name = "meta v4", description = "The addresses the version 4 runbook uses")
@@ -74,6 +78,24 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(signals::reject))
         .routes(routes!(events::of_run))
         .routes(routes!(events::of_all))
+        .merge(workflows())
+        .merge(queues())
+        .routes(routes!(tokens::list, tokens::add))
+        .routes(routes!(tokens::revoke))
+        .routes(routes!(meta_v4::timeline))
+        .routes(routes!(meta_v4::repair_status))
+        .routes(routes!(health::health))
+        .routes(routes!(health::livez))
+        .routes(routes!(health::live))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::metrics))
+        .routes(routes!(health::version))
+}
+
+/// Named workflows and what sets them off.
+fn workflows() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
         .routes(routes!(workflows::list))
         .routes(routes!(workflows::show, workflows::apply))
         .routes(routes!(workflows::versions))
@@ -92,19 +114,39 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(triggers::resume))
         .routes(routes!(triggers::fires))
         .routes(routes!(triggers::send))
+}
+
+/// Queues, tasks and workers.
+fn queues() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
         .routes(routes!(fleet::workers))
         .routes(routes!(fleet::queues))
-        .routes(routes!(tokens::list, tokens::add))
-        .routes(routes!(tokens::revoke))
-        .routes(routes!(meta_v4::timeline))
-        .routes(routes!(meta_v4::repair_status))
-        .routes(routes!(health::health))
-        .routes(routes!(health::livez))
-        .routes(routes!(health::live))
-        .routes(routes!(health::readyz))
-        .routes(routes!(health::ready))
-        .routes(routes!(health::metrics))
-        .routes(routes!(health::version))
+        .routes(routes!(fleet::workers_status))
+        .routes(routes!(fleet::workers_health))
+        .routes(routes!(fleet::shutdown))
+        .routes(routes!(fleet::drain_worker))
+        .routes(routes!(fleet::queues_status))
+        .routes(routes!(fleet::pause))
+        .routes(routes!(fleet::resume))
+        .routes(routes!(fleet::drain))
+        .routes(routes!(fleet::restart))
+        .routes(routes!(fleet::drain_all))
+        .routes(routes!(fleet::restart_all))
+        .routes(routes!(fleet::clear_stuck))
+        .routes(routes!(fleet::stats))
+        .routes(routes!(tasks::add))
+        .routes(routes!(tasks::show))
+        .routes(routes!(tasks::cancel))
+        .routes(routes!(tasks::dead_letters))
+        .routes(routes!(tasks::requeue))
+        .routes(routes!(fleet_v4::queues_status))
+        .routes(routes!(fleet_v4::drain))
+        .routes(routes!(fleet_v4::restart))
+        .routes(routes!(fleet_v4::clear_stuck))
+        .routes(routes!(fleet_v4::workers_status))
+        .routes(routes!(fleet_v4::workers_health))
+        .routes(routes!(fleet_v4::shutdown))
+        .routes(routes!(fleet_v4::stats))
 }
 
 /// The OpenAPI document of every API route.
@@ -125,7 +167,7 @@ pub fn router(state: AppState) -> Router {
     let (routes, document) = api().split_for_parts();
     // Written once; it never changes while the process lives.
     let document: &'static str = Box::leak(document.to_json().unwrap_or_default().into_boxed_str());
-    let routes = routes.merge(console::routes()).merge(health::document(document));
+    let routes = routes.merge(console::routes()).merge(console_fleet::routes()).merge(health::document(document));
     guarded(routes, state)
 }
 

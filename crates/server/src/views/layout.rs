@@ -22,6 +22,11 @@ pub struct Chrome<'a> {
 pub enum Live<'a> {
     /// It does not change.
     Still,
+    /// Its state is read again every few seconds: tasks that belong to no run have no stream of events.
+    Often {
+        /// The page's own address, with its query.
+        href: &'a str,
+    },
     /// Its state follows this stream: each message makes the page read `href` again.
     Stream {
         /// The stream's address.
@@ -48,7 +53,7 @@ pub(super) fn page(chrome: &Chrome<'_>, state: &Markup, rest: &Markup) -> Markup
                 }
                 footer {
                     span { "Meta-Builder " (chrome.version) }
-                    span.keys { kbd { "/" } " search " kbd { "g" } kbd { "n" } " now " kbd { "g" } kbd { "r" } " runs " kbd { "e" } " failures only " kbd { "t" } " theme " kbd { "z" } " zone" }
+                    span.keys { kbd { "/" } " search " kbd { "g" } kbd { "n" } " now " kbd { "g" } kbd { "r" } " runs " kbd { "g" } kbd { "q" } " queues " kbd { "g" } kbd { "w" } " workers " kbd { "e" } " failures only " kbd { "t" } " theme " kbd { "z" } " zone" }
                 }
             }
         }
@@ -95,6 +100,8 @@ fn bar(chrome: &Chrome<'_>) -> Markup {
                 a href="/workflows" aria-current=[here("/workflows")] data-go="w" { "Workflows" }
                 a href="/schedules" aria-current=[here("/schedules")] data-go="s" { "Schedules" }
                 a href="/triggers" aria-current=[here("/triggers")] { "Triggers" }
+                a href="/queues" aria-current=[here("/queues")] data-go="q" { "Queues" }
+                a href="/workers" aria-current=[here("/workers")] data-go="w" { "Workers" }
             }
             form.search role="search" action="/runs" {
                 input #q type="search" name="text" placeholder="run id, project, commit, error text" aria-label="Search runs" maxlength="200";
@@ -112,6 +119,9 @@ fn bar(chrome: &Chrome<'_>) -> Markup {
 fn live(live: Live<'_>, state: &Markup) -> Markup {
     match live {
         Live::Still => html! { div #state { (state) } },
+        Live::Often { href } => html! {
+            div #state data-refresh hx-get=(href) hx-trigger="refresh" hx-select="#state" hx-target="this" hx-swap="outerMorph" { (state) }
+        },
         Live::Stream { stream, href } => html! {
             div #live hx-sse:connect=(stream) hx-swap="none" {}
             div #state hx-get=(href) hx-trigger="change from:#live throttle:1s" hx-select="#state" hx-target="this" hx-swap="outerMorph" { (state) }

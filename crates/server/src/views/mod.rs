@@ -8,11 +8,13 @@
 //! attributes), and raw HTML (`PreEscaped` is used for constants only).
 
 mod ansi;
+mod dead_letters;
 mod diff;
 mod layout;
 mod log;
 mod login;
 mod now;
+mod queues;
 mod run;
 mod runs;
 mod schedules;
@@ -23,15 +25,19 @@ mod timeline;
 mod triggers;
 mod waterfall;
 mod why;
+mod workers;
 mod workflows;
 
+pub use dead_letters::{DeadPage, dead_letters};
 pub use layout::{Chrome, Live};
 pub use log::lines as log_lines;
 pub use login::{login, message, welcome};
 pub use now::now;
+pub use queues::{QueuesPage, queues};
 pub use run::{RunPage, run};
 pub use runs::{RunsPage, WINDOWS, runs};
 pub use schedules::{SchedulePage, schedule, schedules};
 pub use status::Status;
 pub use triggers::{trigger, triggers};
+pub use workers::{WorkersPage, workers};
 pub use workflows::{WorkflowPage, workflow, workflows};

@@ -20,8 +20,8 @@ pub fn now(chrome: &Chrome<'_>, now: &Now) -> Markup {
             @if now.recent.is_empty() { (runs::teach()) } @else { (runs::table(now.at, &now.recent)) }
         }
         div.cols {
-            section aria-labelledby="queues" { div.title { h2 #queues { "Queues" } } (queues(&now.queues)) }
-            section aria-labelledby="workers" { div.title { h2 #workers { "Workers" } } (workers(now, &now.workers)) }
+            section aria-labelledby="queues" { div.title { h2 #queues { "Queues" } a.all href="/queues" { "All" } } (queues(&now.queues)) }
+            section aria-labelledby="workers" { div.title { h2 #workers { "Workers" } a.all href="/workers" { "All" } } (workers(now, &now.workers)) }
             section aria-labelledby="probes" {
                 div.title { h2 #probes { "Probes" } span.quiet { (now.readiness.status.replace('_', " ")) } }
                 (probes(&now.readiness.probes))
@@ -71,7 +71,7 @@ fn queues(queues: &[Queue]) -> Markup {
             thead { tr { th { "class" } th.num { "ready" } th.num { "delayed" } th.num { "leased" } th.num { "oldest" } } }
             tbody { @for queue in queues {
                 tr {
-                    td { (queue.class) }
+                    td { (queue.class) @if queue.state != mb_core::queue::Flow::Running { " " span.s-flaky { (queue.state) } } }
                     td.num { (queue.ready) } td.num { (queue.delayed) } td.num { (queue.leased) }
                     td.num { @match queue.oldest_ready_age_ms { Some(ms) => { (text::took(ms)) } None => { "–" } } }
                 }
@@ -83,7 +83,7 @@ fn queues(queues: &[Queue]) -> Markup {
 
 fn workers(now: &Now, workers: &[Worker]) -> Markup {
     if workers.is_empty() {
-        return html! { p.quiet { "No worker has been seen. Start one:" } p { (text::command("mb up")) } };
+        return html! { p.quiet { "No worker has been seen. Start one:" } p { (text::command("mb worker")) } };
     }
     html! {
         div.scroll { table.small {
@@ -91,7 +91,7 @@ fn workers(now: &Now, workers: &[Worker]) -> Markup {
             tbody { @for worker in workers {
                 tr {
                     td title=(worker.id) { (text::name(&worker.node)) " " span.quiet { (worker.pid) } }
-                    td { @if worker.stale { span.s-failed { "stale" } } @else { (worker.state) } }
+                    td { @if worker.health != "healthy" { span.s-failed { (worker.health) } } @else { (worker.state) } }
                     td { (worker.slots.iter().map(|(class, n)| format!("{class} {n}")).collect::<Vec<_>>().join(", ")) }
                     td.num { (text::ago(now.at, worker.seen_at)) }
                 }

@@ -103,7 +103,7 @@ pub(crate) async fn enqueue(
     bounds: &Bounds,
     fair: &Fair,
 ) -> Result<Vec<Enqueued>, StoreError> {
-    refuse_draining(tx, tasks).await?;
+    refuse_draining(tx, |class| tasks.iter().any(|task| task.class == class)).await?;
     let taken = keys_of(tx, now, tasks).await?;
     let fresh: Vec<&NewTask> = tasks.iter().filter(|task| !taken.contains_key(&task.id)).collect();
     admit(tx, &fresh, bounds).await?;
@@ -175,11 +175,17 @@ async fn add(
     tx.execute(sql::QUEUE_ADD, &values).await.map(|_| ())
 }
 
-async fn refuse_draining(tx: &mut Session, tasks: &[NewTask]) -> Result<(), StoreError> {
-    let draining = flows(tx)
-        .await?
-        .into_iter()
-        .find(|(class, flow)| *flow == Flow::Draining && tasks.iter().any(|task| task.class == *class));
+/// Refuses a run of a class that takes nothing in or is full.
+pub(crate) async fn admit_run(tx: &mut Session, class: QueueClass, bounds: &Bounds) -> Result<(), StoreError> {
+    refuse_draining(tx, |draining| draining == class).await?;
+    match bounds.class.get(&class) {
+        Some(&bound) => fits(tx, sql::QUEUE_WAITING_OF_CLASS, class.as_str(), 1, bound).await,
+        None => Ok(()),
+    }
+}
+
+async fn refuse_draining(tx: &mut Session, is_wanted: impl Fn(QueueClass) -> bool) -> Result<(), StoreError> {
+    let draining = flows(tx).await?.into_iter().find(|(class, flow)| *flow == Flow::Draining && is_wanted(*class));
     draining.map_or(Ok(()), |(class, _)| Err(Refused::Draining(class).into()))
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mb_core::queue::Flow;
+use mb_core::queue::{Flow, Priority};
 use mb_core::task::QueueClass;
 use mb_core::time::Timestamp;
 
@@ -41,6 +41,16 @@ impl QueueStats {
 }
 
 impl Store {
+    /// Tasks of a priority that wait, over all classes and tenants, as far as its bound counts them; at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError`], as any other verb.
+    pub async fn waiting_of_priority(&self, priority: Priority, limit: u64) -> Result<u64, StoreError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = self.read(sql::QUEUE_WAITING_OF_PRIORITY, &[Value::id(priority), Value::int(limit)]).await?;
+        rows.first().map_or(Ok(0), |row| row.count("waiting"))
+    }
+
     /// Every class of the queue, of all tenants.
     ///
     /// # Errors

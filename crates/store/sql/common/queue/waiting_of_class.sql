@@ -1,1 +1,4 @@
-SELECT COUNT(*) AS waiting FROM (SELECT 1 FROM queue WHERE class = $1 AND affinity = '' LIMIT $2) AS w
+-- What one process alone may claim is that process's affair.
+SELECT COUNT(*) AS waiting FROM (
+    SELECT 1 FROM queue WHERE class = $1 AND affinity NOT LIKE 'embedded:%' LIMIT $2
+) AS w

@@ -1,0 +1,1 @@
+UPDATE workers SET wish = 'end' WHERE id = $1
