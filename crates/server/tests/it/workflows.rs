@@ -104,6 +104,7 @@ async fn the_console_shows_who_is_asked_and_takes_the_answer() {
     {
         assert!(page.contains(part), "{part}");
     }
+    assert!(server.page("/runs").await.contains("<bdi>flow</bdi></a>"), "a list has a word to click on");
     let path = format!("/runs/{}/steps/ship%2Fnow/decide", run.id);
     let form = "application/x-www-form-urlencoded";
     let wrong = post_as(&server, &server.admin, &path, form, "decision=perhaps").await;
