@@ -85,7 +85,7 @@ pub struct RunSummary {
     pub id: RunId,
     /// The workflow's name.
     pub workflow: String,
-    /// The project's folder name.
+    /// The project's folder name; the workflow's name for a run without a project.
     pub project: String,
     /// The commit it is based on.
     pub commit: Option<String>,
@@ -398,7 +398,11 @@ impl RunSummary {
         RunSummary {
             id: run.id,
             workflow: run.workflow.name.clone(),
-            project: run.source.as_ref().map_or(String::new(), |source| project_name(&source.root)),
+            project: match &run.source {
+                Some(source) => project_name(&source.root),
+                // So that every list has a word for it.
+                None => run.workflow.name.clone(),
+            },
             commit: run.source.as_ref().and_then(|source| source.commit.clone()),
             state: run.state.word().to_owned(),
             outcome: run.state.outcome(),

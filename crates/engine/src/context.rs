@@ -347,7 +347,7 @@ async fn files(engine: &Engine, run: &Run) -> Result<(Project, Snapshot), TaskEr
         None => {
             let project = match &run.source {
                 Some(source) => Project::open(Path::new(&source.root)).await?,
-                None => Project::open(&engine.data().blank().map_err(TaskError::Blank)?).await?,
+                None => Project::open_plain(&engine.data().blank().map_err(TaskError::Blank)?)?,
             };
             engine.workspaces().remember(run.id, project.clone());
             project

@@ -59,7 +59,7 @@ pub struct RunSummary {
     pub id: RunId,
     /// The workflow's name.
     pub workflow: String,
-    /// The last part of the project's path.
+    /// The last part of the project's path; the workflow's name for a run without a project.
     pub project: String,
     /// The commit it runs on.
     pub commit: Option<String>,
@@ -212,9 +212,10 @@ fn summary(row: &Row) -> Result<RunSummary, StoreError> {
     })
 }
 
-/// The last part of the project's path; empty for a workflow without a project.
+/// The last part of the project's path; the workflow's name for one without a project, so that every list has a word.
 pub(crate) fn project(run: &Run) -> &str {
-    let root = run.source.as_ref().map_or("", |source| source.root.trim_end_matches('/'));
+    let Some(source) = &run.source else { return &run.workflow.name };
+    let root = source.root.trim_end_matches('/');
     root.rsplit('/').next().unwrap_or(root)
 }
 

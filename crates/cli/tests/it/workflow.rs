@@ -102,3 +102,28 @@ fn a_workflow_goes_on_over_servers_that_are_killed_on_postgres() {
         prove(Some(&scratch.url));
     }
 }
+
+#[test]
+fn a_failed_run_of_a_project_is_done_again_from_where_it_failed() {
+    let mut world = World::with_config(
+        r#"
+version = 1
+[repair]
+enabled = false
+[steps.build]
+run = "echo built > out.txt"
+[steps.deploy]
+run = "test -s out.txt && test \"$ALLOWED\" = yes"
+needs = ["build"]
+pass = ["ALLOWED"]
+"#,
+    );
+    world.mb(&["run"]).expect(1);
+    let failed = world.mb(&["run", "show", "--json"]).expect(0).json()["run"]["id"].as_str().unwrap().to_owned();
+    world.set("ALLOWED", "yes");
+    world.mb(&["run", "retry", &failed, "--from", "nothing"]).expect(5);
+    world.mb(&["run", "retry", &failed]).expect(0);
+    let again = world.mb(&["run", "show", "--json"]).expect(0).json()["run"].clone();
+    assert_eq!((again["retry_of"].as_str(), again["outcome"].as_str()), (Some(failed.as_str()), Some("passed")));
+    assert_eq!((again["steps"][0]["how"].as_str(), again["steps"][1]["how"].as_str()), (Some("kept"), Some("clean")));
+}

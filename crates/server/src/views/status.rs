@@ -76,6 +76,8 @@ impl Status {
             "failed" => Self::Failed,
             "skipped" => Self::Skipped,
             "canceled" => Self::Canceled,
+            // Nothing of it runs: it waits for a person, a time, a signal or another run.
+            "running" if step.waiting.is_some() => Self::Pending,
             "running" => Self::Running,
             _ => Self::Pending,
         }

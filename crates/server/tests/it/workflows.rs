@@ -75,6 +75,13 @@ async fn a_rejected_run_is_done_again() {
     assert_eq!(rejected.json()["steps"][0]["note"], "it was rejected: by token test: too soon");
     let unknown = server.post(&at("/retry"), &json!({ "from": "nothing" })).await;
     assert_eq!(unknown.status, StatusCode::CONFLICT);
+    let keyed = async || {
+        let request = server.request(Method::POST, &at("/retry")).header("content-type", "application/json");
+        server.send(request.header("idempotency-key", "k").body(Body::from("{}")).expect("a request")).await
+    };
+    let (first, second) = (keyed().await, keyed().await);
+    assert_eq!((first.status, second.status), (StatusCode::CREATED, StatusCode::OK));
+    assert_eq!(first.json()["id"], second.json()["id"]);
     let again = server.post(&at("/retry"), &json!({})).await;
     assert_eq!(again.status, StatusCode::CREATED, "{}", again.body);
     let id = again.json()["id"].as_str().expect("an id").to_owned();
@@ -97,6 +104,7 @@ async fn the_console_shows_who_is_asked_and_takes_the_answer() {
     {
         assert!(page.contains(part), "{part}");
     }
+    assert!(server.page("/runs").await.contains("<bdi>flow</bdi></a>"), "a list has a word to click on");
     let path = format!("/runs/{}/steps/ship%2Fnow/decide", run.id);
     let form = "application/x-www-form-urlencoded";
     let wrong = post_as(&server, &server.admin, &path, form, "decision=perhaps").await;

@@ -166,6 +166,7 @@ async fn items_of_a_foreach_are_steps_of_the_run(home: Home) {
     let run = store.run(TENANT, run_id(1)).await.unwrap().unwrap();
     assert_eq!((run.state.outcome(), run.steps[0].output.clone()), (Some(RunOutcome::Passed), Some(json!([0, 1]))));
     let page = store.run_list(TENANT, &mb_store::RunFilter::default(), None, 10).await.unwrap();
+    assert_eq!(page.items[0].project, "flow", "a list has a word for what has no project");
     let cells: Vec<&str> = page.items[0].steps.iter().map(|cell| cell.name.as_str()).collect();
     assert_eq!(cells, ["each", "each/0", "each/1"]);
 }
