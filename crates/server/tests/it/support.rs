@@ -123,11 +123,7 @@ impl Server {
         store.create_run(story.first.created_at, new).await.expect("created");
         for (at, event) in &story.script {
             let (work, report) = match event {
-                RunEvent::Created
-                | RunEvent::Lost { .. }
-                | RunEvent::GaveBack { .. }
-                | RunEvent::Signal(_)
-                | RunEvent::Decided { .. } => continue,
+                RunEvent::Created | RunEvent::Lost { .. } | RunEvent::GaveBack { .. } => continue,
                 RunEvent::Claimed { .. } => {
                     let slots = BTreeMap::from([(QueueClass::Cpu, 9), (QueueClass::Io, 9)]);
                     let claim = Claim { worker: WORKER, slots, affinity: Some(key.clone()), lease: SOON };
