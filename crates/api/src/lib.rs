@@ -21,6 +21,7 @@ pub mod signal;
 pub mod sse;
 pub mod token;
 pub mod trigger;
+pub mod waiting;
 mod words;
 pub mod workflow;
 

@@ -9,7 +9,7 @@ use mb_core::id::{RunId, WorkerId};
 use mb_core::repair::RepairState;
 use mb_core::run::{
     Role, Run as CoreRun, RunOutcome, RunState, Step as CoreStep, StepOutcome, StepState, StopReason, Success,
-    TriggerKind, Waiting as CoreWaiting,
+    TriggerKind,
 };
 use mb_core::time::{Timestamp, human};
 use mb_core::workflow::{Action, ActionKind, StageKind, StepSpec};
@@ -19,6 +19,7 @@ use utoipa::ToSchema;
 
 use crate::failure::{Failure, TestCounts};
 use crate::repair::{Patch, Repair};
+use crate::waiting::Waiting;
 use crate::words;
 
 /// A wish for a run.
@@ -271,50 +272,6 @@ pub struct Step {
     pub attempts: Vec<Attempt>,
     /// Every repair tried.
     pub repairs: Vec<Repair>,
-}
-
-/// What a step waits for without a worker.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Waiting {
-    /// `approval`, `time`, `signal`, `child`, `repair` or `items`.
-    pub on: String,
-    /// What is to be decided, for an approval.
-    pub prompt: Option<String>,
-    /// Who may decide, for an approval; empty means whoever has the scope `runs:approve`.
-    pub approvers: Vec<String>,
-    /// The signal's name, for a signal.
-    pub signal: Option<String>,
-    /// The run it started, for a child.
-    #[schema(value_type = Option<String>)]
-    pub run: Option<RunId>,
-    /// The moment waited for, or the last moment.
-    #[schema(value_type = Option<String>, format = DateTime)]
-    pub until: Option<Timestamp>,
-}
-
-impl Waiting {
-    fn from_domain(waiting: &CoreWaiting) -> Waiting {
-        let plain = |on: &str, until: Option<Timestamp>| Waiting {
-            on: on.to_owned(),
-            prompt: None,
-            approvers: Vec::new(),
-            signal: None,
-            run: None,
-            until,
-        };
-        match waiting {
-            CoreWaiting::Approval { prompt, approvers, until } => Waiting {
-                prompt: Some(prompt.clone()),
-                approvers: approvers.iter().cloned().collect(),
-                ..plain("approval", *until)
-            },
-            CoreWaiting::Time { until } => plain("time", Some(*until)),
-            CoreWaiting::Signal { name, until } => Waiting { signal: Some(name.clone()), ..plain("signal", *until) },
-            CoreWaiting::Child { run, .. } => Waiting { run: Some(*run), ..plain("child", None) },
-            CoreWaiting::Repair { .. } => plain("repair", None),
-            CoreWaiting::Items => plain("items", None),
-        }
-    }
 }
 
 /// One try at a step.

@@ -87,6 +87,6 @@ fn describe(checked: Checked, mut notes: Vec<String>) -> AttemptOutcome {
 /// The outcome of a command that never ran, with the whole chain of causes in its summary.
 pub(crate) fn could_not_start(error: &TaskError) -> AttemptOutcome {
     let failure = plain::failure("meta-builder", FailureKind::ConfigCi, chain(error));
-    let failure = Failure { exit: ExitCause::NotStarted, tool: None, ..failure };
+    let failure = Failure { exit: ExitCause::NotStarted, tool: None, ..*failure };
     AttemptOutcome::plain(0, Some(failure))
 }

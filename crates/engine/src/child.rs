@@ -38,11 +38,11 @@ pub(crate) async fn execute(context: &Context<'_>, call: &Call) -> Result<Attemp
     let key = format!("step/{}/{}#{number}", context.run.id, step.name);
     let child = match context.engine.store().run_by_key(context.run.tenant, &key).await? {
         Some(child) => child,
-        None if context.run.cancel.is_some() => return Ok(failed(plain::canceled(TOOL))),
+        None if context.run.cancel.is_some() => return Ok(failed(*plain::canceled(TOOL))),
         None => match start(context, step, *number, call, key).await {
             Ok(child) => child,
             Err(StartError::Store(error)) => return Err(error.into()),
-            Err(error) => return Ok(failed(plain::failure(TOOL, FailureKind::ConfigCi, chain(&error)))),
+            Err(error) => return Ok(failed(*plain::failure(TOOL, FailureKind::ConfigCi, chain(&error)))),
         },
     };
     match child.state.outcome() {
@@ -85,7 +85,7 @@ fn over(child: &Run, outcome: RunOutcome) -> AttemptOutcome {
     let why = child.steps.iter().filter(|step| !step.satisfied()).find_map(Step::failure);
     let why = why.map(|failure| format!(": {}", failure.summary)).unwrap_or_default();
     let summary = format!("{} of workflow {} ended {}{why}", child.id, child.workflow.name, outcome.as_str());
-    AttemptOutcome::plain(took_ms, Some(plain::failure(TOOL, FailureKind::Unknown, summary)))
+    AttemptOutcome::plain(took_ms, Some(*plain::failure(TOOL, FailureKind::Unknown, summary)))
 }
 
 /// The child goes on. It is told to stop when nobody wants it any more.
@@ -101,7 +101,7 @@ async fn wait(context: &Context<'_>, step: &Step, child: &Run) -> Result<Attempt
     }
     if late {
         let limit = step.since.map_or(0, |since| millis(now.since(since)));
-        return Ok(failed(plain::timed_out(TOOL, limit)));
+        return Ok(failed(*plain::timed_out(TOOL, limit)));
     }
     Ok(AttemptOutcome { child: Some(child.id), ..AttemptOutcome::plain(0, None) })
 }

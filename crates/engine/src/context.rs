@@ -269,7 +269,7 @@ impl<'a> Context<'a> {
             let tests = mb_repair::test_counts(&text);
             let (output, failure) = match outputs::read(&outputs.file()) {
                 Ok(output) => (output.map(|output| self.without_secrets(output)), None),
-                Err(error) => (None, Some(plain::failure("meta-builder", FailureKind::ConfigCi, chain(&error)))),
+                Err(error) => (None, Some(*plain::failure("meta-builder", FailureKind::ConfigCi, chain(&error)))),
             };
             return Ok(Checked { outcome, failure, tests, output });
         }
@@ -347,7 +347,7 @@ async fn files(engine: &Engine, run: &Run) -> Result<(Project, Snapshot), TaskEr
         None => {
             let project = match &run.source {
                 Some(source) => Project::open(Path::new(&source.root)).await?,
-                None => Project::open(&engine.data().blank().map_err(TaskError::Blank)?).await?,
+                None => Project::open_plain(&engine.data().blank().map_err(TaskError::Blank)?)?,
             };
             engine.workspaces().remember(run.id, project.clone());
             project

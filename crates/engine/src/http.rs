@@ -72,13 +72,13 @@ pub(crate) async fn execute(context: &Context<'_>, http: &Http) -> Result<Attemp
         Err(mut failure) => {
             failure.summary = context.redact(&failure.summary);
             context.note(&failure.summary)?;
-            AttemptOutcome::plain(took_ms, Some(failure))
+            AttemptOutcome::plain(took_ms, Some(*failure))
         }
     };
     Ok(AttemptOutcome { log_lines: context.lines().await, ..outcome })
 }
 
-async fn ask(context: &Context<'_>, http: &Http) -> Result<Value, Failure> {
+async fn ask(context: &Context<'_>, http: &Http) -> Result<Value, Box<Failure>> {
     let client = context.engine.client().map_err(|error| wrong(format!("no client can be made: {error}")))?;
     let mut request = prepare(context, http)?;
     for hop in 0..=http.redirects_max {
@@ -102,11 +102,11 @@ async fn ask(context: &Context<'_>, http: &Http) -> Result<Value, Failure> {
     Err(wrong("the request leads nowhere".into()))
 }
 
-fn wrong(why: String) -> Failure {
+fn wrong(why: String) -> Box<Failure> {
     plain::failure(TOOL, FailureKind::ConfigCi, why)
 }
 
-fn prepare(context: &Context<'_>, http: &Http) -> Result<Request, Failure> {
+fn prepare(context: &Context<'_>, http: &Http) -> Result<Request, Box<Failure>> {
     let (step, ..) = context.part().map_err(|error| wrong(chain(&error)))?;
     let known: Map<String, Value> =
         secrets(&context.run.workflow).into_iter().map(|(name, value)| (name, value.into())).collect();
@@ -142,7 +142,7 @@ fn prepare(context: &Context<'_>, http: &Http) -> Result<Request, Failure> {
     Ok(request)
 }
 
-fn header(name: &str, value: &str) -> Result<HeaderMap, Failure> {
+fn header(name: &str, value: &str) -> Result<HeaderMap, Box<Failure>> {
     let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong(format!("{name:?} is no header's name")))?;
     // The value may be a secret, so it is not quoted.
     let value = HeaderValue::from_str(value).map_err(|_| wrong(format!("the value of header {name} has bad signs")))?;
@@ -161,7 +161,7 @@ const fn method(method: Method) -> reqwest::Method {
 }
 
 /// An address in the URL itself is never resolved, so it is asked about here.
-fn check_host(url: &Url, allow_private: bool) -> Result<(), Failure> {
+fn check_host(url: &Url, allow_private: bool) -> Result<(), Box<Failure>> {
     let host = url.host_str().unwrap_or_default();
     let address: Option<IpAddr> = host.trim_start_matches('[').trim_end_matches(']').parse().ok();
     match address {
@@ -172,7 +172,7 @@ fn check_host(url: &Url, allow_private: bool) -> Result<(), Failure> {
     }
 }
 
-fn unreachable(url: &Url, error: &reqwest::Error) -> Failure {
+fn unreachable(url: &Url, error: &reqwest::Error) -> Box<Failure> {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(source) = cause {
         if source.is::<Denied>() {
@@ -209,7 +209,7 @@ fn follow(mut request: Request, status: StatusCode, from: &Url, to: Url) -> Requ
 }
 
 /// What an answer means.
-async fn judge(context: &Context<'_>, http: &Http, url: &Url, answer: Response) -> Result<Value, Failure> {
+async fn judge(context: &Context<'_>, http: &Http, url: &Url, answer: Response) -> Result<Value, Box<Failure>> {
     let status = answer.status();
     let headers = answer.headers().clone();
     let body = read(answer, http.response_bytes_max).await.map_err(|why| wrong(format!("{url}: {why}")))?;
@@ -230,7 +230,7 @@ async fn judge(context: &Context<'_>, http: &Http, url: &Url, answer: Response) 
     Ok(json!({ "status": status.as_u16(), "headers": shown, "body": body }))
 }
 
-fn refused(context: &Context<'_>, url: &Url, status: StatusCode, headers: &HeaderMap, text: &str) -> Failure {
+fn refused(context: &Context<'_>, url: &Url, status: StatusCode, headers: &HeaderMap, text: &str) -> Box<Failure> {
     let kind = match status.as_u16() {
         429 => FailureKind::RateLimit,
         408 | 425 | 500..=599 => FailureKind::NetworkInfra,

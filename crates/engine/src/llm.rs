@@ -79,17 +79,17 @@ pub(crate) async fn execute(context: &Context<'_>, llm: &Llm) -> Result<AttemptO
         Err(mut failure) => {
             failure.summary = context.redact(&failure.summary);
             context.note(&failure.summary)?;
-            AttemptOutcome::plain(took_ms, Some(failure))
+            AttemptOutcome::plain(took_ms, Some(*failure))
         }
     };
     Ok(AttemptOutcome { log_lines: context.lines().await, ..outcome })
 }
 
-fn wrong(kind: FailureKind, why: impl Into<String>) -> Failure {
+fn wrong(kind: FailureKind, why: impl Into<String>) -> Box<Failure> {
     plain::failure(TOOL, kind, why.into())
 }
 
-async fn ask(context: &Context<'_>, llm: &Llm) -> Result<Given, Failure> {
+async fn ask(context: &Context<'_>, llm: &Llm) -> Result<Given, Box<Failure>> {
     let bad = |error: expression::BadExpression| wrong(FailureKind::ConfigCi, error.to_string());
     let Some(settings) = &context.engine.outbound().model else {
         let why = "this worker has no model: set LLM_BASE_URL (and LLM_API_KEY, LLM_MODEL), or LLM_BASE_URL=mock";
@@ -150,7 +150,7 @@ async fn request(
     tokens_max: u32,
     system: &str,
     prompt: &str,
-) -> Result<(String, String, Usage), Failure> {
+) -> Result<(String, String, Usage), Box<Failure>> {
     let unreachable = |error: &reqwest::Error| wrong(FailureKind::NetworkInfra, chain(error));
     let client = context.engine.model_client().map_err(|error| unreachable(&error))?;
     let mut messages = Vec::new();

@@ -14,3 +14,4 @@ mod postgres;
 mod registry;
 mod server;
 mod support;
+mod workflow;

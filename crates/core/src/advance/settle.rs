@@ -282,6 +282,8 @@ impl Turn {
         );
         match step.role {
             _ if is_late => Next::Stop(StopReason::TimedOut),
+            // Without a project there are no files that a repair could keep.
+            _ if self.run.source.is_none() => Next::Stop(StopReason::RepairDisabled),
             _ if !spec.repair && !asked => Next::Stop(StopReason::RepairDisabled),
             _ => ladder::next(step, shell, &self.run.workflow.repair),
         }

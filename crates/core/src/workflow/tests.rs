@@ -34,6 +34,7 @@ fn steps_are_ordered_and_mistakes_are_named() {
     check(vec![StepSpec::new("a", Action::Shell(outside))], "step \"a\" has dir \"../x\", which leaves the project");
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "called with json!, which makes a value")]
 fn read(steps: Value) -> String {
     let read = serde_json::from_value::<Workflow>(json!({ "name": "w", "steps": steps }));
     match read.map_err(|error| error.to_string()).and_then(|w| w.validate().map_err(|e| crate::error::chain(&e))) {

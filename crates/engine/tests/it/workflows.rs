@@ -263,6 +263,7 @@ fn resolver(document: Value) -> Resolver {
     })
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "called with json!, which makes a value")]
 fn calling(inputs: Value) -> Value {
     json!({ "name": "parent", "steps": [{ "name": "call", "kind": "workflow", "workflow": "child", "inputs": inputs }],
             "outputs": { "n": "{{ steps.call.output.n }}" } })

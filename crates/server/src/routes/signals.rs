@@ -106,6 +106,7 @@ fn answer(state: &AppState, told: Told) -> Answer<Json<Run>> {
 #[utoipa::path(post, path = "/api/v1/runs/{id}/retry", tag = "runs", request_body = RetryRun, security(("bearer" = ["runs:operate"])),
     params(("id" = String, Path), ("idempotency-key" = Option<String>, Header, description = "1 to 255 bytes; kept with the run")), responses(
     (status = 201, description = "the new run", body = Created),
+    (status = 200, description = "this key had made it", body = Created),
     (status = 404, description = "no such run", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "it is not over, or nothing of it failed", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn retry(
@@ -122,9 +123,15 @@ pub(super) async fn retry(
     let key = headers.get("idempotency-key").map(|value| value.to_str().map(str::to_owned)).transpose();
     let idempotency_key = key.map_err(|_| Refusal::new(Code::BadRequest, "the Idempotency-Key is not plain text"))?;
     let (tenant, actor) = (who.tenant, who.actor);
+    let known = match &idempotency_key {
+        Some(key) => state.store().run_by_key(tenant, key).await?,
+        None => None,
+    };
     let ask = mb_engine::RetryRun { tenant, run: old.id, from: wish.from, actor, idempotency_key, affinity: None };
     let run = state.engine().retry(ask).await?;
     let run = run.ok_or_else(|| Refusal::new(Code::RunNotFound, format!("no run {} of yours", old.id)))?;
-    let answer = Json(Created { id: run.id, existed: run.state.outcome().is_some() || run.started_at.is_some() });
-    Ok((StatusCode::CREATED, [(LOCATION, format!("/api/v1/runs/{}", run.id))], answer).into_response())
+    let existed = known.is_some_and(|known| known.id == run.id);
+    let status = if existed { StatusCode::OK } else { StatusCode::CREATED };
+    let answer = Json(Created { id: run.id, existed });
+    Ok((status, [(LOCATION, format!("/api/v1/runs/{}", run.id))], answer).into_response())
 }

@@ -1,7 +1,8 @@
 //! Steps beside commands: what waits for a person, and the data that steps and the run pass on.
 
 use maud::{Markup, html};
-use mb_api::run::{Run, Step, Waiting};
+use mb_api::run::{Run, Step};
+use mb_api::waiting::Waiting;
 use mb_core::time::Timestamp;
 use serde_json::Value;
 

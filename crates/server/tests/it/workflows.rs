@@ -75,6 +75,13 @@ async fn a_rejected_run_is_done_again() {
     assert_eq!(rejected.json()["steps"][0]["note"], "it was rejected: by token test: too soon");
     let unknown = server.post(&at("/retry"), &json!({ "from": "nothing" })).await;
     assert_eq!(unknown.status, StatusCode::CONFLICT);
+    let keyed = async || {
+        let request = server.request(Method::POST, &at("/retry")).header("content-type", "application/json");
+        server.send(request.header("idempotency-key", "k").body(Body::from("{}")).expect("a request")).await
+    };
+    let (first, second) = (keyed().await, keyed().await);
+    assert_eq!((first.status, second.status), (StatusCode::CREATED, StatusCode::OK));
+    assert_eq!(first.json()["id"], second.json()["id"]);
     let again = server.post(&at("/retry"), &json!({})).await;
     assert_eq!(again.status, StatusCode::CREATED, "{}", again.body);
     let id = again.json()["id"].as_str().expect("an id").to_owned();

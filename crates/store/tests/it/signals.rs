@@ -19,6 +19,7 @@ suite! {
     items_of_a_foreach_are_steps_of_the_run,
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "called with json!, which makes a value")]
 fn new(n: u64, steps: Value) -> NewRun {
     let document = json!({ "name": "flow", "steps": steps, "inputs": { "n": { "type": "number", "default": 2 } } });
     let workflow: Workflow = serde_json::from_value(document).unwrap();

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 
 /// A run of steps as they are written in a document.
+#[expect(clippy::needless_pass_by_value, reason = "called with json!, which makes a value")]
 fn world(steps: Value) -> World {
     world_of(json!({ "name": "w", "steps": steps }), json!({ "n": 2 }))
 }
@@ -12,7 +13,8 @@ fn world(steps: Value) -> World {
 fn world_of(document: Value, inputs: Value) -> World {
     let workflow: Workflow = serde_json::from_value(document).expect("a workflow");
     let workflow = workflow.validate().unwrap_or_else(|error| panic!("{}", crate::error::chain(&error)));
-    let mut run = Run::new(Timestamp::from_micros(0), RunId::from_bytes([0; 16]), TenantId::DEFAULT, workflow, None);
+    let source = Some(Source { root: "/p".into(), snapshot: Value::Null, commit: None });
+    let mut run = Run::new(Timestamp::from_micros(0), RunId::from_bytes([0; 16]), TenantId::DEFAULT, workflow, source);
     run.inputs = inputs;
     World::new(run)
 }
@@ -537,7 +539,19 @@ fn everything() -> Run {
     });
     let workflow: Workflow = serde_json::from_value(document).expect("a workflow");
     let workflow = workflow.validate().expect("it is valid");
-    Run::new(Timestamp::from_micros(0), RunId::from_bytes([0; 16]), TenantId::DEFAULT, workflow, None)
+    let source = Some(Source { root: "/p".into(), snapshot: Value::Null, commit: None });
+    Run::new(Timestamp::from_micros(0), RunId::from_bytes([0; 16]), TenantId::DEFAULT, workflow, source)
+}
+
+#[test]
+fn without_a_project_nothing_is_repaired() {
+    let fixers = json!([{ "name": "fix", "command": "fix" }]);
+    let document = json!({ "name": "w", "steps": [{ "name": "a", "command": "true", "fixers": fixers }] });
+    let workflow: Workflow = serde_json::from_value(document).expect("a workflow");
+    let run = Run::new(Timestamp::from_micros(0), RunId::from_bytes([0; 16]), TenantId::DEFAULT, workflow, None);
+    let mut world = World::new(run);
+    world.play(&[("a", "lint")]);
+    assert_eq!(world.lines[6], "a stays failed: repair is switched off for this project");
 }
 
 /// An event from outside that may or may not fit; nothing may change when it does not.
