@@ -36,7 +36,7 @@ name = "outer"
 [[steps]]
 name = "call"
 kind = "workflow"
-workflow = "greet"
+workflow = "inner"
 inputs = { who = "bob" }
 "#;
 
@@ -96,11 +96,13 @@ fn workflows_and_schedules_are_the_same_here_and_through_a_server() {
         let run = mb(&["workflow", "run", "greet", "--input", "who=ann", "--watch"]).expect(0);
         assert!(run.err.contains("tell"), "{}", run.err);
         world.write("outer.toml", OUTER);
+        world.write("inner.toml", &GREET.replace("\"greet\"", "\"inner\""));
+        out(&["workflow", "apply", "inner.toml"]);
         out(&["workflow", "apply", "outer.toml"]);
         mb(&["workflow", "run", "outer", "--watch"]).expect(0);
         let children = mb(&["run", "ls", "--json"]).expect(0).json();
-        let children = children["items"].as_array().unwrap().iter().filter(|run| run["workflow"] == "greet").count();
-        assert_eq!(children, 2, "a step runs the published workflow");
+        let children = children["items"].as_array().unwrap().iter().filter(|run| run["workflow"] == "inner").count();
+        assert_eq!(children, 1, "a step runs the published workflow");
         let keyed = || out(&["workflow", "run", "greet", "--key", "once"]);
         assert_eq!(keyed(), keyed(), "the same key is the same run");
     }
