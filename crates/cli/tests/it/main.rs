@@ -13,3 +13,4 @@ mod help;
 mod postgres;
 mod server;
 mod support;
+mod workers;

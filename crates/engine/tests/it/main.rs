@@ -1,4 +1,5 @@
 //! The engine over real files, real commands and a real store: what a run does, told by its timeline.
 
 mod runs;
+mod workers;
 mod world;
