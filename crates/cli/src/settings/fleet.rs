@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::anyhow;
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use mb_core::id::TenantId;
 use mb_core::queue::{Bounds, Priority};
 use mb_core::task::QueueClass;
@@ -113,6 +113,16 @@ pub(crate) fn written(time: Duration) -> String {
     fitting.map_or_else(|| format!("{ms}ms"), |(unit, word)| format!("{}{word}", ms / unit))
 }
 
+/// What is wrong with a variable. The parser speaks of a flag, which the command at hand does not have.
+fn of_variable(error: &clap::Error) -> String {
+    let said = error.to_string();
+    let first = said.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    let command = FromEnvironment::command();
+    let is_meant = |arg: &&clap::Arg| arg.get_long().is_some_and(|long| said.contains(&format!("'--{long} ")));
+    let name = command.get_arguments().find(is_meant).and_then(|arg| arg.get_env());
+    name.map_or_else(|| first.clone(), |name| format!("the variable {}: {first}", name.to_string_lossy()))
+}
+
 #[derive(clap::Parser)]
 struct FromEnvironment {
     #[command(flatten)]
@@ -122,9 +132,7 @@ struct FromEnvironment {
 /// What the environment says, for commands that have no flags for it.
 pub(crate) fn environment() -> Result<FleetArgs, Failure> {
     let parsed = FromEnvironment::try_parse_from(["mb"]);
-    // The first line says which variable and why; the rest is about flags this command does not have.
-    let plain = |error: clap::Error| anyhow!("{}", error.to_string().lines().next().unwrap_or_default().to_owned());
-    parsed.map(|parsed| parsed.fleet).map_err(|error| Failure::new(Exit::Usage, plain(error)))
+    parsed.map(|parsed| parsed.fleet).map_err(|error| Failure::new(Exit::Usage, anyhow!("{}", of_variable(&error))))
 }
 
 /// Puts the file below flags and environment, and the defaults below both.

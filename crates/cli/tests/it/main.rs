@@ -15,3 +15,4 @@ mod registry;
 mod server;
 mod support;
 mod workflow;
+mod workers;

@@ -117,12 +117,15 @@ impl Desk {
         let inner = lock(&self.inner);
         let held: usize = inner.classes.values().map(|class| class.running + class.waiting.len()).sum();
         let mut free = inner.running_max.saturating_sub(held);
+        let is_quick = inner.classes.values().any(|class| class.window > class.slots);
         let turn = inner.turn % inner.classes.len().max(1);
         let (first, last) = (inner.classes.iter().take(turn), inner.classes.iter().skip(turn));
         let wanted = last.chain(first).map(|(&name, class)| {
             let wanted = class.wanted();
-            // Long tasks are claimed when they can begin; short ones go ahead of the places there are.
-            let count = if class.window > class.slots { wanted } else { wanted.min(free) };
+            // Long tasks are claimed when they can begin; short ones go ahead of the places there are. Where these pass
+            // quickly, one of each other class may wait among them, or it would never find a place free.
+            let spare = usize::from(is_quick && class.waiting.is_empty());
+            let count = if class.window > class.slots { wanted } else { wanted.min(free.max(spare)) };
             free = free.saturating_sub(count);
             (name, count)
         });

@@ -4,4 +4,5 @@ mod runs;
 mod scheduler;
 mod web;
 mod workflows;
+mod workers;
 mod world;

@@ -179,7 +179,7 @@ async fn another_process_goes_on_where_the_first_one_died() {
     let claim = mb_core::queue::Claim {
         worker: world.engine.worker_id(),
         slots: [(mb_core::task::QueueClass::Cpu, 1)].into(),
-        affinity: None,
+        affinity: Some(mb_core::affinity::of_node(world.engine.data().node())),
         lease: Duration::from_secs(3600),
     };
     let row = mb_store::WorkerRow {

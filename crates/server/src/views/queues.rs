@@ -59,7 +59,7 @@ fn card(queue: &Queue) -> Markup {
                     None => { p.quiet { (status.depth) " waiting; no bound" } }
                 }
                 @if queue.slots > 0 {
-                    (text::meter("in use", queue.leased.min(queue.slots), queue.slots, &format!("{} leased, {}", queue.leased, slots(queue.slots))))
+                    (text::meter("slots", queue.leased.min(queue.slots), queue.slots, &format!("{} of {} in use", queue.leased.min(queue.slots), queue.slots)))
                 } @else { p.quiet { (queue.leased) " leased; no healthy worker serves this class" } }
             }
             dl.split {
@@ -71,10 +71,6 @@ fn card(queue: &Queue) -> Markup {
             (switches(queue, &status))
         }
     }
-}
-
-fn slots(n: u64) -> String {
-    count(u32::try_from(n).unwrap_or(u32::MAX), "slot")
 }
 
 fn oldest(queue: &Queue) -> String {

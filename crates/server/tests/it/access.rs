@@ -104,6 +104,15 @@ async fn the_consoles_routes_need_somebody_too() {
         (Method::GET, "/triggers/a".to_owned()),
         (Method::POST, "/triggers/a/pause".to_owned()),
         (Method::POST, "/triggers/a/resume".to_owned()),
+        (Method::GET, "/queues".to_owned()),
+        (Method::POST, "/queues/io/pause".to_owned()),
+        (Method::POST, "/queues/clear-stuck".to_owned()),
+        (Method::GET, "/workers".to_owned()),
+        (Method::POST, "/workers/shutdown".to_owned()),
+        (Method::POST, "/workers/x/drain".to_owned()),
+        (Method::GET, "/dead-letters".to_owned()),
+        (Method::POST, "/dead-letters/x/requeue".to_owned()),
+        (Method::POST, "/dead-letters/requeue-all".to_owned()),
     ] {
         let route = Route { method, path, scopes: Vec::new() };
         let anonymous = ask(&server, &route, &route.path, None).await;

@@ -3,6 +3,7 @@
 mod access;
 mod answers;
 mod fixture;
+mod fleet;
 mod getting_in;
 mod pages;
 mod registry;

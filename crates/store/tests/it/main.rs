@@ -4,6 +4,7 @@
 
 mod access;
 mod crash;
+mod fleet;
 mod opening;
 mod queue;
 mod queue_tasks;

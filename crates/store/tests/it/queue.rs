@@ -163,7 +163,7 @@ async fn steps_of_one_run_finish_side_by_side(Home { store, .. }: Home) {
     assert_eq!(seqs, (1..=store.last_seq().await.unwrap()).collect::<Vec<_>>(), "no gaps");
 }
 
-fn row(n: u64, node: &str, affinity: Option<&str>) -> WorkerRow {
+pub(crate) fn row(n: u64, node: &str, affinity: Option<&str>) -> WorkerRow {
     WorkerRow {
         id: worker(n),
         node: node.into(),
