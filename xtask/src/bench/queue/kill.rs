@@ -30,8 +30,6 @@ const FIRST_MAX: Duration = Duration::from_secs(90);
 /// Time between the kill and the next worker.
 const DOWN: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
-/// The product's scratch area, kept between its commands.
-const SCRATCH: &str = "mb_bench_kill";
 
 /// What became of the tasks.
 #[derive(Debug, PartialEq)]
@@ -81,7 +79,7 @@ fn fill(lab: &Lab, engine: &Engine, fresh: &Fresh) -> Result<()> {
     let tasks = TASKS.to_string();
     match engine {
         Engine::Ours(product, _) => {
-            let words = ["--scratch", SCRATCH, "--phase", "fill", "--tasks", &tasks, "--json"];
+            let words = ["--scratch", ours::SCRATCH, "--phase", "fill", "--tasks", &tasks, "--json"];
             ours::run(&mut ours::command(lab, product, fresh, &words)).map(|_| ())
         }
         Engine::Peer(_, driver) => {
@@ -95,7 +93,7 @@ fn work(lab: &Lab, engine: &Engine, fresh: &Fresh, file: &Path) -> Result<Runnin
     let path = file.to_str().context("the folder's name is no text")?;
     match engine {
         Engine::Ours(product, _) => {
-            let words = ["--scratch", SCRATCH, "--phase", "work", "--file", path];
+            let words = ["--scratch", ours::SCRATCH, "--phase", "work", "--file", path];
             let more = ["--sleep-ms", SLEEP_MS, "--slots", SLOTS];
             let mut command = ours::command(lab, product, fresh, &[&words[..], &more].concat());
             Running::start(&mut command, file.with_extension("log"))
