@@ -1,8 +1,9 @@
 //! `cargo xtask bench kill`: SIGKILL of a worker in mid-run, and what becomes of the tasks it held.
 //!
-//! A thousand tasks of 50 ms, ten at once; the worker is killed after three hundred, with some running; a second later
-//! another one starts. Each task appends a line when it starts and one when it ends, so the file is the truth, whatever
-//! an engine says. Every engine has its default settings, and all wait at the same time, since waiting is most of it.
+//! A thousand tasks of 50 ms, ten at once; the worker is killed as soon as three hundred have ended and three run, which
+//! meets an engine that starts tasks before ended ones are stored at its worst; a second later another one starts. Each
+//! task appends a line when it starts and one when it ends, so the file is the truth, whatever an engine says. Every
+//! engine has its default settings, and all wait at the same time, since waiting is most of it.
 //! Deliberately absent: a verdict. How long a lease should be is a choice; that nothing is lost is not.
 
 use std::collections::{BTreeMap, BTreeSet};
