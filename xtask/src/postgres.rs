@@ -104,7 +104,7 @@ fn versions(dir: &Path) -> Vec<String> {
 }
 
 fn throw_away() -> Option<Server> {
-    let bin = bin().filter(|_| on_path("psql").is_some())?;
+    let bin = bin()?;
     // A socket's path has about a hundred bytes, which a deep temporary folder would use up.
     match Cluster::start(bin, Path::new("/tmp"), Purpose::Tests) {
         Ok(cluster) => {
@@ -123,16 +123,17 @@ fn throw_away() -> Option<Server> {
 /// # Errors
 /// PostgreSQL is not installed where it is looked for, or it does not start.
 pub(crate) fn as_installed(folder: &Path) -> Result<Server> {
-    let bin = bin().with_context(|| format!("there is no PostgreSQL in {BIN_DIR}"))?;
+    let bin = bin().with_context(|| format!("there is no PostgreSQL in {BIN_DIR}, or no psql"))?;
     let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
     let cluster = Cluster::start(bin, folder, Purpose::Measuring { port })?;
     let origin = "a throw-away server with the settings of initdb".to_owned();
     Ok(Server { url: cluster.url(), origin, _cluster: Some(cluster) })
 }
 
-/// The newest version's programs.
-fn bin() -> Option<PathBuf> {
-    Some(Path::new(BIN_DIR).join(versions(Path::new(BIN_DIR)).pop()?).join("bin"))
+/// The newest version's programs, of no use without the client beside them.
+pub(crate) fn bin() -> Option<PathBuf> {
+    let version = versions(Path::new(BIN_DIR)).pop().filter(|_| on_path("psql").is_some())?;
+    Some(Path::new(BIN_DIR).join(version).join("bin"))
 }
 
 /// What a server of our own is for.

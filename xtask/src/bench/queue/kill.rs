@@ -1,8 +1,9 @@
 //! `cargo xtask bench kill`: SIGKILL of a worker in mid-run, and what becomes of the tasks it held.
 //!
-//! A thousand tasks of 50 ms, ten at once; the worker is killed after three hundred, with some running; a second later
-//! another one starts. Each task appends a line when it starts and one when it ends, so the file is the truth, whatever
-//! an engine says. Every engine has its default settings, and all wait at the same time, since waiting is most of it.
+//! A thousand tasks of 50 ms, ten at once; the worker is killed as soon as three hundred have ended and three run, which
+//! meets an engine that starts tasks before ended ones are stored at its worst; a second later another one starts. Each
+//! task appends a line when it starts and one when it ends, so the file is the truth, whatever an engine says. Every
+//! engine has its default settings, and all wait at the same time, since waiting is most of it.
 //! Deliberately absent: a verdict. How long a lease should be is a choice; that nothing is lost is not.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,8 +31,6 @@ const FIRST_MAX: Duration = Duration::from_secs(90);
 /// Time between the kill and the next worker.
 const DOWN: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
-/// The product's scratch area, kept between its commands.
-const SCRATCH: &str = "mb_bench_kill";
 
 /// What became of the tasks.
 #[derive(Debug, PartialEq)]
@@ -81,7 +80,7 @@ fn fill(lab: &Lab, engine: &Engine, fresh: &Fresh) -> Result<()> {
     let tasks = TASKS.to_string();
     match engine {
         Engine::Ours(product, _) => {
-            let words = ["--scratch", SCRATCH, "--phase", "fill", "--tasks", &tasks, "--json"];
+            let words = ["--scratch", ours::SCRATCH, "--phase", "fill", "--tasks", &tasks, "--json"];
             ours::run(&mut ours::command(lab, product, fresh, &words)).map(|_| ())
         }
         Engine::Peer(_, driver) => {
@@ -95,7 +94,7 @@ fn work(lab: &Lab, engine: &Engine, fresh: &Fresh, file: &Path) -> Result<Runnin
     let path = file.to_str().context("the folder's name is no text")?;
     match engine {
         Engine::Ours(product, _) => {
-            let words = ["--scratch", SCRATCH, "--phase", "work", "--file", path];
+            let words = ["--scratch", ours::SCRATCH, "--phase", "work", "--file", path];
             let more = ["--sleep-ms", SLEEP_MS, "--slots", SLOTS];
             let mut command = ours::command(lab, product, fresh, &[&words[..], &more].concat());
             Running::start(&mut command, file.with_extension("log"))

@@ -3,18 +3,20 @@
 //! Whether a queue is empty is asked here and not of the engine, so that a completion counts when it is durable.
 //! Deliberately absent: a driver of our own. `psql` and Python's `sqlite3` answer, one process for a whole drain.
 
-use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
+use tempfile::TempDir;
 
 use crate::postgres::psql;
 
 /// Prefix of the databases made here, so that somebody who finds one knows whose it is.
 const PREFIX: &str = "mb_bench_";
+/// A file of SQLite, in a folder of its own.
+const FILE: &str = "store.db";
 /// Answers each line of input, a query, with its first value.
 const ANSWER: &str = "import sqlite3, sys
 store = sqlite3.connect(sys.argv[1], timeout=30)
@@ -61,10 +63,10 @@ impl Stores {
                 let server = self.postgres.clone().context("there is no PostgreSQL server")?;
                 Place::Database { url: with_database(&server, &name)?, server, name }
             }
-            StoreKind::Sqlite => Place::File(self.folder.join(format!("{name}.db"))),
+            StoreKind::Sqlite => Place::Folder(tempfile::Builder::new().prefix(&name).tempdir_in(&self.folder)?),
         };
-        place.remove()?;
         if let Place::Database { server, name, .. } = &place {
+            drop_database(server, name)?;
             ask(server, &format!("create database {name}"))?;
         }
         Ok(Fresh(place))
@@ -77,8 +79,13 @@ pub(crate) struct Fresh(Place);
 
 #[derive(Debug)]
 enum Place {
-    Database { server: String, name: String, url: String },
-    File(PathBuf),
+    Database {
+        server: String,
+        name: String,
+        url: String,
+    },
+    /// Of a file of SQLite and whatever an engine puts beside it.
+    Folder(TempDir),
 }
 
 impl Fresh {
@@ -86,7 +93,7 @@ impl Fresh {
     pub(crate) fn address(&self) -> String {
         match &self.0 {
             Place::Database { url, .. } => url.clone(),
-            Place::File(path) => path.display().to_string(),
+            Place::Folder(folder) => folder.path().join(FILE).display().to_string(),
         }
     }
 
@@ -94,7 +101,7 @@ impl Fresh {
     pub(crate) fn store_url(&self) -> String {
         match &self.0 {
             Place::Database { url, .. } => url.clone(),
-            Place::File(path) => format!("sqlite:{}", path.display()),
+            Place::Folder(_) => format!("sqlite:{}", self.address()),
         }
     }
 
@@ -110,36 +117,23 @@ impl Fresh {
     pub(crate) fn counter(&self) -> Result<Counter> {
         match &self.0 {
             Place::Database { url, .. } => Counter::of_database(url),
-            Place::File(path) => Counter::start(Command::new("python3").args(["-c", ANSWER]).arg(path)),
+            Place::Folder(_) => Counter::start(Command::new("python3").args(["-c", ANSWER, &self.address()])),
         }
     }
 }
 
 impl Drop for Fresh {
     fn drop(&mut self) {
-        if let Err(error) = self.0.remove() {
+        let Place::Database { server, name, .. } = &self.0 else { return };
+        if let Err(error) = drop_database(server, name) {
             eprintln!("warning: a scratch database is left: {error:#}");
         }
     }
 }
 
-impl Place {
-    fn remove(&self) -> Result<()> {
-        match self {
-            Place::Database { server, name, .. } => {
-                ask(server, &format!("drop database if exists {name} with (force)")).map(|_| ())
-            }
-            Place::File(path) => {
-                for suffix in ["", "-wal", "-shm"] {
-                    let file = PathBuf::from(format!("{}{suffix}", path.display()));
-                    if file.exists() {
-                        fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
-                    }
-                }
-                Ok(())
-            }
-        }
-    }
+/// Also when somebody is still connected to it: a worker that was killed a moment ago.
+fn drop_database(server: &str, name: &str) -> Result<()> {
+    ask(server, &format!("drop database if exists {name} with (force)")).map(|_| ())
 }
 
 /// A process that answers queries, ended when it is dropped.
@@ -208,6 +202,7 @@ pub(crate) fn is_in_memory(folder: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::on_path;
 
     #[test]
     fn only_the_database_of_a_url_changes() {
@@ -219,6 +214,10 @@ mod tests {
 
     #[test]
     fn a_file_is_counted_from_outside_and_removed() {
+        if on_path("python3").is_none() {
+            // Only a machine without Python may come here.
+            return;
+        }
         let folder = tempfile::tempdir().expect("a folder");
         let stores = Stores { postgres: None, folder: folder.path().to_owned() };
         let fresh = stores.fresh(StoreKind::Sqlite, "a-peer").expect("a file can be named");
@@ -227,6 +226,6 @@ mod tests {
         assert_eq!(counter.ask("select count(*) from sqlite_schema").expect("it answers again"), 0);
         assert!(Path::new(&fresh.address()).exists());
         drop((counter, fresh));
-        assert_eq!(fs::read_dir(folder.path()).expect("the folder is there").count(), 0);
+        assert_eq!(std::fs::read_dir(folder.path()).expect("the folder is there").count(), 0);
     }
 }
