@@ -209,10 +209,9 @@ impl Worker {
                 break;
             }
         }
+        places.looked(slots.is_empty());
         self.desk.add(&asked, claimed);
-        let is_dry = self.desk.is_dry();
-        places.looked(is_dry);
-        is_dry
+        self.desk.is_dry()
     }
 
     /// Until the next look: the interval, or less when a task becomes ready sooner.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::postgres::Scratch;
-use crate::support::{DEADLINE, Started, World, eventually};
+use crate::support::{DEADLINE, Started, Up, World, eventually, get};
 
 /// A worker process, and where its probes are.
 struct WorkerProcess {
@@ -230,15 +230,24 @@ fn two_nodes_share_tasks_and_all_workers_end_when_they_are_asked_to() {
 }
 
 #[test]
-fn serve_takes_roles_and_prints_no_link() {
-    let world = World::new();
+fn a_server_without_workers_leaves_its_runs_to_worker_processes() {
+    let world = World::with_config("[steps.check]\nrun = \"true\"\n");
     let process = world.start(world.command(&["serve", "--role", "api", "--listen", "127.0.0.1:0"]));
     eventually("it serves", || process.err().contains("administrator's token: in ").then_some(()));
-    assert!(!process.err().contains("welcome"), "{}", process.err());
-    let id = add(&world, &["noop"]);
+    assert!(!process.err().contains("welcome"), "it prints no link: {}", process.err());
+    let said = process.err();
+    let url = said.lines().find_map(|line| line.split_once("serves on ")).unwrap().1.to_owned();
+    let token = std::fs::read_to_string(world.data.join("admin-token")).unwrap().trim().to_owned();
+    let up = Up { process, url, token };
+    let run = world.start(world.remote(&up, &["run"]));
+    eventually("the run waits", || {
+        (get(&up, "/api/v1/runs?state=pending")["items"].as_array().map(Vec::len) == Some(1)).then_some(())
+    });
+    let health = get(&up, "/api/meta/v4/workers/health");
+    assert_eq!(health["status"], "down");
     let worker = world.start(world.command(&["serve", "--role", "worker", "--ops-listen", "127.0.0.1:0"]));
-    done(&world, &id);
-    for process in [process, worker] {
+    run.end().expect(0);
+    for process in [up.process, worker] {
         process.signal("TERM");
         process.end().expect(0);
     }

@@ -51,7 +51,7 @@ impl Places {
     }
 
     /// What the last look gave: all that was asked for, or less.
-    pub(super) fn looked(&mut self, is_dry: bool) {
-        self.was_full = !is_dry;
+    pub(super) fn looked(&mut self, is_full: bool) {
+        self.was_full = is_full;
     }
 }
