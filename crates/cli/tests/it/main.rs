@@ -14,5 +14,5 @@ mod postgres;
 mod registry;
 mod server;
 mod support;
-mod workflow;
 mod workers;
+mod workflow;

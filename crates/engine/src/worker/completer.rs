@@ -8,7 +8,7 @@ use mb_core::error::chain;
 use mb_core::queue::{Completion, Outcome, Settled};
 use mb_core::task::{Lease, QueueClass};
 use mb_core::time::Timestamp;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::desk::Desk;
@@ -28,6 +28,8 @@ pub(super) struct Ended {
     pub(super) kind: String,
     pub(super) outcome: Outcome,
     pub(super) took: Duration,
+    /// Told when the report is stored, or will not be.
+    pub(super) heard: Option<oneshot::Sender<()>>,
 }
 
 /// Starts the completer; it ends when every sender is gone and everything is stored.
@@ -47,6 +49,7 @@ async fn complete_all(engine: Engine, desk: Arc<Desk>, lease: Duration, mut rece
         if let Some(answers) = store(&engine, &reports, deadline).await {
             batch.iter().zip(answers).for_each(|(ended, answer)| heard(&engine, ended, &answer));
         }
+        // Whoever waits to be told is told by this.
         batch.clear();
     }
 }

@@ -8,7 +8,7 @@ use futures_util::FutureExt as _;
 use mb_core::queue::{Outcome, Task};
 use mb_core::task::QueueClass;
 use mb_store::{Claimed, Report};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::WorkerOptions;
@@ -17,6 +17,9 @@ use super::desk::Desk;
 use super::run_task::{self, RunTask};
 use crate::Engine;
 use crate::handlers::Job;
+
+/// A task that took less does not wait until its report is stored: the slot would be idle for longer than it was used.
+const SHORT: Duration = Duration::from_millis(5);
 
 pub(super) async fn run(
     engine: Engine,
@@ -59,9 +62,17 @@ async fn carry_out(
             let Claimed { lease, task, .. } = *claimed;
             let (class, kind) = (task.class, task.kind.clone());
             let outcome = execute(engine, task, cancel, desk, options).await;
-            let ended = Ended { lease, class, kind, outcome, took: since.elapsed() };
+            let took = since.elapsed();
+            let (heard, hears) = oneshot::channel();
+            let heard = (took >= SHORT).then_some(heard);
+            let waits = heard.is_some();
             // The completer ends after all runners.
-            let _ = reports.send(ended).await;
+            let _ = reports.send(Ended { lease, class, kind, outcome, took, heard }).await;
+            if waits {
+                // Not the next one before this one is stored: what a killed worker did and could not report is done
+                // again, and should be as little as can be.
+                let _ = hears.await;
+            }
         }
     }
 }
@@ -119,8 +130,14 @@ pub(super) async fn give_back(
         Ok(task) => run_task::store_report(engine, &task, Report::GaveBack, options.lease).await,
         Err(claimed) => {
             let Claimed { lease, task, .. } = *claimed;
-            let ended =
-                Ended { lease, class: task.class, kind: task.kind, outcome: Outcome::GaveBack, took: Duration::ZERO };
+            let ended = Ended {
+                lease,
+                class: task.class,
+                kind: task.kind,
+                outcome: Outcome::GaveBack,
+                took: Duration::ZERO,
+                heard: None,
+            };
             let _ = reports.send(ended).await;
         }
     }

@@ -3,6 +3,6 @@
 mod runs;
 mod scheduler;
 mod web;
-mod workflows;
 mod workers;
+mod workflows;
 mod world;

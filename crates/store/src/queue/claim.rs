@@ -52,8 +52,9 @@ impl Store {
         let mut kept = BTreeMap::<(TaskId, Fence, WorkerId), bool>::new();
         let workers: BTreeSet<WorkerId> = leases.iter().map(|lease| lease.worker).collect();
         for worker in workers {
-            let own = || leases.iter().filter(|lease| lease.worker == worker);
-            let values = [Value::id(worker), Value::time(until), held_by(own())];
+            let mut own: Vec<&Lease> = leases.iter().filter(|lease| lease.worker == worker).collect();
+            own.sort_by_key(|lease| lease.task);
+            let values = [Value::id(worker), Value::time(until), held_by(own.into_iter())];
             let rows = transaction!(self, Later, |tx| tx.rows(sql::LEASES_BEAT, &values).await)?;
             for row in &rows {
                 kept.insert((row.parse("id")?, Fence(row.count("fence")?), worker), row.int("interrupt")? != 0);

@@ -172,7 +172,13 @@ async fn add(
         Value::opt_text(head.options.as_deref()),
         Value::Columns(columns),
     ];
-    tx.execute(sql::QUEUE_ADD, &values).await.map(|_| ())
+    let added = tx.execute(sql::QUEUE_ADD, &values).await?;
+    if added == tasks.len() as u64 {
+        return Ok(());
+    }
+    // Two grants of one id would keep everybody from claiming.
+    let what = "one of the ids is that of a task which is being done".to_owned();
+    Err(StoreError::Conflict { what, source: None })
 }
 
 /// Refuses a run of a class that takes nothing in or is full.

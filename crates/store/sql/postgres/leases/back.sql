@@ -8,4 +8,4 @@ SELECT
     u.losses, u.reserved, t.run, t.work, t.gate, t.options, t.payload, u.state
 FROM unnest($1::TEXT[], $2::TEXT[], $3::BIGINT[], $4::BIGINT[], $5::BIGINT[], $6::BIGINT[])
     AS u (id, state, ready_at, failures, losses, reserved)
-INNER JOIN leases AS t ON t.id = u.id
+CROSS JOIN LATERAL (SELECT * FROM leases WHERE leases.id = u.id OFFSET 0) AS t

@@ -10,4 +10,4 @@ SELECT
     CASE WHEN u.fate IN ('failed', 'expired', 'quarantined') THEN t.payload END
 FROM unnest($2::TEXT[], $3::TEXT[], $4::TEXT[], $5::BIGINT[], $6::BIGINT[])
     AS u (id, fate, error, failures, losses)
-INNER JOIN queue AS t ON t.id = u.id
+CROSS JOIN LATERAL (SELECT * FROM queue WHERE queue.id = u.id OFFSET 0) AS t

@@ -21,5 +21,5 @@ SELECT
     $4, $5, $6, 0
 FROM taken
 RETURNING
-    id, tenant, kind, class, priority, affinity, rank, ready_at, enqueued_at, fence, failures, losses, reserved, run, work, gate,
-    options, payload, worker, started_at, interrupt
+    id, tenant, kind, class, priority, rank, ready_at, enqueued_at, fence, failures, losses, reserved, run, work, options,
+    payload, worker, interrupt

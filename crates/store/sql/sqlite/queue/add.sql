@@ -7,3 +7,4 @@ SELECT
     value->>0, $1, $2, $3, $4, '', value->>1, value->>2, $5, 0, 0, 0, 0, NULL, NULL, $6, $7, value->>3,
     CASE WHEN value->>2 <= $5 THEN 'ready' ELSE 'delayed' END
 FROM json_each($8)
+WHERE NOT EXISTS (SELECT 1 FROM leases WHERE leases.id = value->>0)

@@ -14,5 +14,5 @@ WHERE state = 'ready' AND class = $1 AND affinity = $2
 ORDER BY rank
 LIMIT $3
 RETURNING
-    id, tenant, kind, class, priority, affinity, rank, ready_at, enqueued_at, fence, failures, losses, reserved, run, work, gate,
-    options, payload, worker, started_at, interrupt
+    id, tenant, kind, class, priority, rank, ready_at, enqueued_at, fence, failures, losses, reserved, run, work, options,
+    payload, worker, interrupt
