@@ -109,7 +109,7 @@ pub(crate) fn span(text: &str, (min, max): Range) -> Result<Duration, String> {
 pub(crate) fn written(time: Duration) -> String {
     let ms = time.as_millis();
     let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
-    let fitting = units.iter().find(|(unit, _)| ms >= *unit && ms % unit == 0);
+    let fitting = units.iter().find(|(unit, _)| ms >= *unit && ms.is_multiple_of(*unit));
     fitting.map_or_else(|| format!("{ms}ms"), |(unit, word)| format!("{}{word}", ms / unit))
 }
 
