@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use mb_core::id::TaskId;
+use mb_core::queue::CLAIM_MAX;
 use mb_core::task::{Fence, Lease, QueueClass};
 use mb_store::Claimed;
 use tokio::sync::Notify;
@@ -82,7 +83,8 @@ impl Class {
     fn wanted(&self) -> usize {
         let held = self.running + self.waiting.len();
         let is_low = self.waiting.len() <= (self.window - self.slots) / 2;
-        if self.is_dry || !is_low { 0 } else { self.window.saturating_sub(held) }
+        // More than one claim gives would look like a queue that has no more.
+        if self.is_dry || !is_low { 0 } else { self.window.saturating_sub(held).min(CLAIM_MAX) }
     }
 }
 
