@@ -1,4 +1,5 @@
-//! Chores of the store that nobody asks for: partitions of the history made ahead, old records removed.
+//! Chores that nobody asks for: partitions of the history made ahead, old records removed, worktrees that were still in
+//! use when this process began cleared away.
 //!
 //! Every pass may run on every node at once: each is a statement that finds nothing to do the second time. Deliberately
 //! absent: runs and their logs, which are not removed yet.
@@ -38,6 +39,7 @@ impl Maintenance {
 
     /// One pass. What fails is logged and tried again by the next.
     async fn pass(&self) {
+        self.engine.sweep().await;
         let (store, now) = (self.engine.store(), self.engine.env().now());
         if let Err(error) = store.prepare_history(now).await {
             tracing::warn!(error = %chain(&error), "history of the next days is kept in one table for now");

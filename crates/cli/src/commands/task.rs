@@ -19,6 +19,9 @@ pub(crate) async fn run(global: &Global, command: TaskCommand) -> Result<Exit, F
         TaskCommand::Show { task } => show(global, &access.task(task).await?),
         TaskCommand::Cancel { task } => {
             access.cancel_task(task).await?;
+            if global.json {
+                return show(global, &access.task(task).await?);
+            }
             anstream::eprintln!("{task} will not be done (again): mb task show {task}");
             Ok(Exit::Ok)
         }

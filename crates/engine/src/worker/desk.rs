@@ -83,6 +83,7 @@ impl Class {
     fn wanted(&self) -> usize {
         let held = self.running + self.waiting.len();
         let is_low = self.waiting.len() <= (self.window - self.slots) / 2;
+        // More than one claim gives would look like a queue that has no more.
         if self.is_dry || !is_low { 0 } else { self.window.saturating_sub(held).min(CLAIM_MAX) }
     }
 }

@@ -114,6 +114,26 @@ async fn a_class_with_much_to_do_leaves_places_to_others() {
     worker.await.expect("the worker ends well");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_that_gives_all_it_can_is_not_the_end_of_the_queue() {
+    let world = World::new(&[], false).await;
+    let engine = &world.engine;
+    let tasks: Vec<NewTask> = (0..6_000).map(|_| task(engine, "noop", QueueClass::Io)).collect();
+    engine.store().enqueue(engine.env().now(), &tasks, &mb_core::queue::Bounds::default()).await.expect("enqueued");
+    let stop = CancellationToken::new();
+    // Nothing hints at work and the next look by itself is an hour away.
+    let poll = Duration::from_secs(3_600);
+    let patient = WorkerOptions { poll, ..options(&[(QueueClass::Io, 20)], 10, Handlers::builtin()) };
+    let worker = tokio::spawn(Worker::new(engine.clone(), patient).run(stop.clone()));
+    until("all are done", async || {
+        let stats = engine.store().queue_stats(engine.env().now()).await.expect("stats");
+        stats.iter().all(|class| class.ready + class.leased == 0)
+    })
+    .await;
+    stop.cancel();
+    worker.await.expect("the worker ends well");
+}
+
 async fn node(folder: &std::path::Path, database: &std::path::Path) -> Engine {
     let env = Env::system().expect("randomness");
     let store = Store::open(&StoreUrl::Sqlite(database.into()), StoreOptions::default()).await.expect("a store");
