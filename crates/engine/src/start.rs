@@ -254,7 +254,9 @@ impl Engine {
     /// Stores a run, and gives it as it is stored.
     pub(crate) async fn create(&self, tenant: TenantId, new: NewRun) -> Result<Run, StartError> {
         let now = self.env().now();
-        let created = self.store().create_run(now, new).await.map_err(StartError::Store)?;
+        // A sub-workflow is part of a run that was admitted.
+        let within = if new.run.parent.is_some() { &Bounds::default() } else { self.bounds() };
+        let created = self.store().create_run_within(now, new, within).await.map_err(StartError::Store)?;
         let run = self.store().run(tenant, created.id).await.map_err(StartError::Store)?;
         let gone = || StoreError::Invalid { what: format!("run {} is gone", created.id), source: None };
         run.ok_or_else(|| StartError::Store(gone()))

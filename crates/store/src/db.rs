@@ -12,6 +12,7 @@ use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, Connection as _, PgPool, Postgres, Row as _, Sqlite, SqlitePool, Transaction};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mb_core::time::Timestamp;
@@ -275,6 +276,10 @@ pub(crate) enum Value {
     Texts(Vec<String>),
     /// Rows: an array for each column on PostgreSQL, one JSON array of arrays on SQLite. Always the last value.
     Columns(Vec<Column>),
+    /// Ids with their fences: an array of ids and a JSON object from id to fence on PostgreSQL (so that a statement looks a
+    /// fence up instead of joining, whose order the planner gets wrong for a table it believes empty), rows on SQLite.
+    /// Always the last value.
+    Fences(Vec<(String, i64)>),
 }
 
 /// One column of [`Value::Columns`]; all have the same length.
@@ -368,6 +373,7 @@ fn bind_sqlite<'q>(query: SqliteQuery<'q>, value: &'q Value) -> SqliteQuery<'q> 
         Value::Json(document) => query.bind(Json(document)),
         Value::Texts(texts) => query.bind(Json(texts)),
         Value::Columns(columns) => query.bind(rows_json(columns)),
+        Value::Fences(fences) => query.bind(Json(fences)),
     }
 }
 
@@ -378,6 +384,11 @@ fn bind_postgres<'q>(query: PostgresQuery<'q>, value: &'q Value) -> PostgresQuer
         Value::Bytes(bytes) => query.bind(bytes),
         Value::Json(document) => query.bind(Json(document)),
         Value::Texts(texts) => query.bind(texts),
+        Value::Fences(fences) => {
+            let ids: Vec<&str> = fences.iter().map(|(id, _)| id.as_str()).collect();
+            let by_id: BTreeMap<&str, i64> = fences.iter().map(|(id, fence)| (id.as_str(), *fence)).collect();
+            query.bind(ids).bind(Json(by_id))
+        }
         Value::Columns(columns) => columns.iter().fold(query, |query, column| match column {
             Column::Ints(column) => query.bind(column),
             Column::Texts(column) => query.bind(column),

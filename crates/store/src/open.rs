@@ -228,8 +228,9 @@ fn postgres_options(url: &str, options: &StoreOptions) -> Result<PgConnectOption
         .application_name("meta-builder")
         .options([("statement_timeout", limit.as_str()), ("default_transaction_isolation", "read committed")])
         // Tables that fill and empty by the second have no statistics worth the name, and a plan made while one was
-        // empty reads all of it for every task later. Every statement has its index; nothing is worth compiling.
-        .options([("enable_seqscan", "off"), ("jit", "off")]);
+        // empty reads all of it for every task later: each execution is planned for the table as it is. Every statement
+        // has its index; nothing is worth compiling.
+        .options([("plan_cache_mode", "force_custom_plan"), ("enable_seqscan", "off"), ("jit", "off")]);
     match &options.pg_schema {
         None => Ok(connect),
         Some(schema) if is_plain(schema) => Ok(connect.options([("search_path", schema)])),

@@ -9,13 +9,15 @@ use mb_core::queue::{Completion, Outcome, Settled};
 use mb_core::task::{Lease, QueueClass};
 use mb_core::time::Timestamp;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::desk::Desk;
 use crate::Engine;
 
 /// Reports stored by one transaction at most.
 const BATCH_MAX: usize = 1_000;
+/// Batches being stored at once, at most.
+const AT_ONCE: usize = 3;
 /// Reports that may wait; runners wait when there are more.
 const WAITING_MAX: usize = 4_000;
 /// Wait before a batch is stored again: first, and at most.
@@ -39,18 +41,27 @@ pub(super) fn start(engine: Engine, desk: Arc<Desk>, lease: Duration) -> (mpsc::
 }
 
 async fn complete_all(engine: Engine, desk: Arc<Desk>, lease: Duration, mut receiver: mpsc::Receiver<Ended>) {
-    let mut batch = Vec::with_capacity(BATCH_MAX);
+    // One writer on SQLite. On PostgreSQL one batch is written to disk while another is being looked up.
+    let at_once = if engine.store().kind() == "sqlite" { 1 } else { AT_ONCE };
+    let (mut batch, mut writing) = (Vec::with_capacity(BATCH_MAX), JoinSet::new());
     while receiver.recv_many(&mut batch, BATCH_MAX).await > 0 {
         // From here on nobody renews them: a renewal and a report of the same lease would wait for each other.
         desk.let_go(batch.iter().map(|ended| (ended.lease.task, ended.lease.fence)));
-        let reports: Vec<(Lease, Outcome)> =
-            batch.iter_mut().map(|ended| (ended.lease.clone(), ended.outcome.clone())).collect();
-        let deadline = engine.env().now() + lease;
-        if let Some(answers) = store(&engine, &reports, deadline).await {
-            batch.iter().zip(answers).for_each(|(ended, answer)| heard(&engine, ended, &answer));
+        writing.spawn(complete(engine.clone(), lease, std::mem::take(&mut batch)));
+        if writing.len() >= at_once {
+            writing.join_next().await;
         }
-        // Whoever waits to be told is told by this.
-        batch.clear();
+    }
+    while writing.join_next().await.is_some() {}
+}
+
+/// Whoever waits to be told is told when the batch goes.
+async fn complete(engine: Engine, lease: Duration, batch: Vec<Ended>) {
+    let reports: Vec<(Lease, Outcome)> =
+        batch.iter().map(|ended| (ended.lease.clone(), ended.outcome.clone())).collect();
+    let deadline = engine.env().now() + lease;
+    if let Some(answers) = store(&engine, &reports, deadline).await {
+        batch.iter().zip(answers).for_each(|(ended, answer)| heard(&engine, ended, &answer));
     }
 }
 

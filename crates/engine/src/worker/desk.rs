@@ -1,8 +1,9 @@
 //! What a worker holds: tasks that wait for one of its slots, those that run, and the switch that stops each.
 //!
 //! How far ahead of its slots a class claims follows from what it sees: a desk that runs empty soon after a full claim
-//! doubles its window, a task that had to wait for a slot halves it. Long tasks are therefore never held back from
-//! other workers, and short ones come by the hundred.
+//! doubles its window, a task that takes so long that those which wait would wait for long halves it. Long tasks are
+//! therefore never held back from other workers, and short ones come by the hundred. How long the database takes does not
+//! count: smaller batches would make it slower.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
@@ -20,7 +21,7 @@ use crate::lock;
 
 /// A full claim that is used up within this time was too small.
 const SOON: Duration = Duration::from_millis(100);
-/// A task that waited longer than this for a slot was claimed too early.
+/// A task that will wait longer than this for a slot was claimed too early.
 const LATE: Duration = Duration::from_millis(250);
 
 /// A task and the grant it is held under. The same task may come back while its lost grant is still stopping here.
@@ -184,7 +185,7 @@ impl Desk {
             return None;
         }
         let class = inner.classes.get_mut(&name)?;
-        let Some((since, claimed)) = class.waiting.pop_front() else {
+        let Some((_, claimed)) = class.waiting.pop_front() else {
             if class.full_at.take().is_some_and(|at| at.elapsed() < SOON) {
                 class.window = (class.window * 2).min(class.window_max);
             }
@@ -193,9 +194,6 @@ impl Desk {
             }
             return None;
         };
-        if since.elapsed() > LATE {
-            class.window = (class.window / 2).max(class.slots);
-        }
         class.running += 1;
         if class.wanted() > 0 {
             self.hungry.notify_one();
@@ -229,6 +227,16 @@ impl Desk {
             && let Some(name) = inner.longest()
         {
             self.begin[&name].notify_one();
+        }
+    }
+
+    /// A task of the class took that long.
+    pub(super) fn took(&self, name: QueueClass, took: Duration) {
+        if let Some(class) = lock(&self.inner).classes.get_mut(&name) {
+            let rounds = u32::try_from(class.window / class.slots).unwrap_or(u32::MAX);
+            if class.window > class.slots && took.saturating_mul(rounds) > LATE {
+                class.window = (class.window / 2).max(class.slots);
+            }
         }
     }
 

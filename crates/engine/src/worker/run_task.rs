@@ -8,7 +8,7 @@ use mb_core::error::chain;
 use mb_core::failure::ExitCause;
 use mb_core::repair::Verdict;
 use mb_core::run::Run;
-use mb_core::task::{Lease, TaskKey, Work};
+use mb_core::task::{Lease, QueueClass, TaskKey, Work};
 use mb_store::{Finished, Report, StoreError};
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +20,7 @@ use crate::{Engine, attempt, publish, repair};
 pub(super) struct RunTask {
     pub(super) lease: Lease,
     pub(super) key: TaskKey,
+    pub(super) class: QueueClass,
     pub(super) run: Box<Run>,
 }
 

@@ -53,8 +53,10 @@ async fn carry_out(
     let grant = (claimed.lease.task, claimed.lease.fence);
     match of_run(claimed) {
         Ok(task) => {
+            let (since, class) = (Instant::now(), task.class);
             // Boxed: the future of a build is large, and that of most tasks is not.
             Box::pin(run_task::carry_out(engine, &task, cancel, &desk.leaving, options)).await;
+            desk.took(class, since.elapsed());
             desk.let_go([grant]);
         }
         Err(claimed) => {
@@ -63,6 +65,7 @@ async fn carry_out(
             let (class, kind) = (task.class, task.kind.clone());
             let outcome = execute(engine, task, cancel, desk, options).await;
             let took = since.elapsed();
+            desk.took(class, took);
             let (heard, hears) = oneshot::channel();
             let heard = (took >= SHORT).then_some(heard);
             let waits = heard.is_some();
@@ -79,9 +82,9 @@ async fn carry_out(
 
 fn of_run(claimed: Claimed) -> Result<RunTask, Box<Claimed>> {
     match claimed {
-        Claimed { lease, run: Some(run), .. } if lease.key.is_some() => {
+        Claimed { lease, task, run: Some(run) } if lease.key.is_some() => {
             let key = lease.key.clone().expect("just seen");
-            Ok(RunTask { lease, key, run })
+            Ok(RunTask { lease, key, class: task.class, run })
         }
         other => Err(Box::new(other)),
     }

@@ -47,7 +47,7 @@ async fn a_task_is_put_on_the_queue_once_and_found_again() {
 
     assert_eq!(server.post(&format!("{path}/cancel"), &EMPTY).await.json()["state"], "canceled");
     let over = server.post(&format!("{path}/cancel"), &EMPTY).await;
-    assert_eq!((over.status, over.json()["code"].as_str()), (StatusCode::CONFLICT, Some("E0403")));
+    assert_eq!((over.status, over.json()["code"].as_str()), (StatusCode::CONFLICT, Some("E0404")));
     for (body, status) in [
         (json!({"kind": "a b"}), StatusCode::BAD_REQUEST),
         (json!({"kind": "noop", "clas": "io"}), StatusCode::UNPROCESSABLE_ENTITY),

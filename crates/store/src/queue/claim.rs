@@ -9,7 +9,7 @@ use mb_core::run::Run;
 use mb_core::task::{Fence, Lease, QueueClass, TaskKey};
 use mb_core::time::Timestamp;
 
-use crate::db::{Column, Row, Session, Value};
+use crate::db::{Row, Session, Value};
 use crate::error::StoreError;
 use crate::queue::enqueue::Fair;
 use crate::queue::row::{Back, From, Held, TAKE_BACK_MAX, put_back, record};
@@ -52,9 +52,8 @@ impl Store {
         let mut kept = BTreeMap::<(TaskId, Fence, WorkerId), bool>::new();
         let workers: BTreeSet<WorkerId> = leases.iter().map(|lease| lease.worker).collect();
         for worker in workers {
-            let mut own: Vec<&Lease> = leases.iter().filter(|lease| lease.worker == worker).collect();
-            own.sort_by_key(|lease| lease.task);
-            let values = [Value::id(worker), Value::time(until), held_by(own.into_iter())];
+            let own = leases.iter().filter(|lease| lease.worker == worker);
+            let values = [Value::id(worker), Value::time(until), held_by(own)];
             let rows = transaction!(self, Later, |tx| tx.rows(sql::LEASES_BEAT, &values).await)?;
             for row in &rows {
                 kept.insert((row.parse("id")?, Fence(row.count("fence")?), worker), row.int("interrupt")? != 0);
@@ -125,12 +124,9 @@ impl Store {
 }
 
 /// Ids and fences, as statements take them.
-pub(crate) fn held_by<'a>(leases: impl Iterator<Item = &'a Lease> + Clone) -> Value {
+pub(crate) fn held_by<'a>(leases: impl Iterator<Item = &'a Lease>) -> Value {
     let fence = |lease: &Lease| i64::try_from(lease.fence.0).unwrap_or(i64::MAX);
-    Value::Columns(vec![
-        Column::Texts(leases.clone().map(|lease| lease.task.to_string()).collect()),
-        Column::Ints(leases.map(fence).collect()),
-    ])
+    Value::Fences(leases.map(|lease| (lease.task.to_string(), fence(lease))).collect())
 }
 
 async fn grant(tx: &mut Session, now: Timestamp, claim: &Claim, fair: &Fair) -> Result<Vec<Claimed>, StoreError> {

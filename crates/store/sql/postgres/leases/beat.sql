@@ -1,14 +1,4 @@
--- One look-up for each id, in the order of the ids, so that two of these cannot wait for each other.
-WITH held AS MATERIALIZED (
-    SELECT l.ctid
-    FROM unnest($3::TEXT[], $4::BIGINT[]) AS u (id, fence)
-    CROSS JOIN LATERAL (
-        SELECT leases.ctid FROM leases
-        WHERE leases.id = u.id AND leases.fence = u.fence AND leases.worker = $1
-        FOR UPDATE
-    ) AS l
-)
+-- Rows are found, and locked, in the order of the primary key, as by everybody who ends leases.
 UPDATE leases SET lease_until = $2
-FROM held
-WHERE leases.ctid = held.ctid
-RETURNING leases.id, leases.fence, leases.interrupt
+WHERE id = ANY($3) AND fence = CAST($4::JSONB->>id AS BIGINT) AND worker = $1
+RETURNING id, fence, interrupt
