@@ -17,6 +17,9 @@ const REAP_MAX: u32 = 500;
 /// How long it is kept what started a run.
 const FIRES_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
+/// Tasks named in the log by one pass; the others are counted.
+const NAMED_MAX: usize = 10;
+
 /// The reaper's loop.
 pub struct Reaper {
     engine: Engine,
@@ -48,7 +51,14 @@ impl Reaper {
         let store = self.engine.store();
         let now = self.engine.env().now();
         match store.reap(now, REAP_MAX).await {
-            Ok(lost) => lost.iter().for_each(|lease| tracing::warn!(task = %lease, "lease expired; task taken back")),
+            Ok(lost) => {
+                lost.iter()
+                    .take(NAMED_MAX)
+                    .for_each(|lease| tracing::warn!(task = %lease, "lease expired; task taken back"));
+                if lost.len() > NAMED_MAX {
+                    tracing::warn!(more = lost.len() - NAMED_MAX, "leases of more tasks expired; taken back");
+                }
+            }
             Err(error) => tracing::error!(error = %chain(&error), "expired leases could not be taken back"),
         }
         match store.adopt(now, self.stale).await {

@@ -55,13 +55,16 @@ async fn complete_all(engine: Engine, desk: Arc<Desk>, lease: Duration, mut rece
     while writing.join_next().await.is_some() {}
 }
 
-/// Whoever waits to be told is told when the batch goes.
 async fn complete(engine: Engine, lease: Duration, batch: Vec<Ended>) {
     let reports: Vec<(Lease, Outcome)> =
         batch.iter().map(|ended| (ended.lease.clone(), ended.outcome.clone())).collect();
     let deadline = engine.env().now() + lease;
     if let Some(answers) = store(&engine, &reports, deadline).await {
         batch.iter().zip(answers).for_each(|(ended, answer)| heard(&engine, ended, &answer));
+    }
+    for waiting in batch.into_iter().filter_map(|ended| ended.heard) {
+        // A runner that is gone waits for nothing.
+        let _ = waiting.send(());
     }
 }
 
