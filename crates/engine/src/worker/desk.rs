@@ -286,6 +286,11 @@ impl Desk {
         lock(&self.inner).running()
     }
 
+    /// Whether nothing is held.
+    pub(super) fn is_idle(&self) -> bool {
+        lock(&self.inner).held.is_empty()
+    }
+
     /// Leases to be renewed.
     pub(super) fn leases(&self) -> Vec<Lease> {
         lock(&self.inner).held.values().map(|(lease, _)| lease.clone()).collect()

@@ -55,7 +55,7 @@ async fn renew(engine: &Engine, desk: &Desk, options: &WorkerOptions) {
 }
 
 async fn listen(engine: &Engine, desk: &Desk) {
-    if desk.leases().is_empty() {
+    if desk.is_idle() {
         return;
     }
     match engine.store().interrupted(engine.worker_id()).await {

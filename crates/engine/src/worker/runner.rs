@@ -29,14 +29,13 @@ pub(super) async fn run(
     reports: mpsc::Sender<Ended>,
 ) {
     while let Some((claimed, cancel)) = desk.next(class).await {
-        let grant = (claimed.lease.task, claimed.lease.fence);
-        let name = claimed.lease.to_string();
+        let lease = claimed.lease.clone();
         let work = carry_out(&engine, &desk, claimed, cancel, &options, &reports);
         if AssertUnwindSafe(work).catch_unwind().await.is_err() {
             // The lease runs out by itself and the task is given to somebody, a bounded number of times.
-            desk.let_go([grant]);
+            desk.let_go([(lease.task, lease.fence)]);
             engine.metrics().panic("task");
-            tracing::error!(task = name, "a task panicked; its lease will expire");
+            tracing::error!(task = %lease, "a task panicked; its lease will expire");
         }
         desk.ended(class);
     }
@@ -66,12 +65,10 @@ async fn carry_out(
             let outcome = execute(engine, task, cancel, desk, options).await;
             let took = since.elapsed();
             desk.took(class, took);
-            let (heard, hears) = oneshot::channel();
-            let heard = (took >= SHORT).then_some(heard);
-            let waits = heard.is_some();
+            let (heard, hears) = if took >= SHORT { Some(oneshot::channel()).unzip() } else { (None, None) };
             // The completer ends after all runners.
             let _ = reports.send(Ended { lease, class, kind, outcome, took, heard }).await;
-            if waits {
+            if let Some(hears) = hears {
                 // Not the next one before this one is stored: what a killed worker did and could not report is done
                 // again, and should be as little as can be.
                 let _ = hears.await;
