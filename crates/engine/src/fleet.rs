@@ -64,7 +64,7 @@ impl Engine {
     /// # Errors
     /// When the store does not answer.
     pub async fn clear_stuck(&self, actor: &str) -> Result<usize, StoreError> {
-        let cleared = self.store().clear_stuck(self.env().now()).await?.taken_back.len();
+        let cleared = self.store().clear_stuck(self.env().now()).await?.len();
         tracing::info!(target: "audit", actor, cleared, "stuck tasks cleared");
         Ok(cleared)
     }

@@ -51,7 +51,7 @@ pub use logins::SessionRow;
 pub use migrate::{MigrateError, SchemaState};
 pub use open::OpenError;
 pub use patches::StoredPatch;
-pub use queue::{Claimed, Clearing, Finished, FinishedTask, QueueStats, Report, Retention, TaskView};
+pub use queue::{Claimed, Finished, FinishedTask, QueueStats, Report, Retention, TaskView};
 pub use runs::{Cancel, Created, NewRun};
 pub use schedules::{Added, NewSchedule, SCHEDULES_MAX, ScheduleDecision, ScheduleRow};
 pub use scratch::SCRATCH_PREFIX;

@@ -19,7 +19,6 @@ mod row;
 mod stats;
 
 pub use claim::Claimed;
-pub use control::Clearing;
 pub use history::{FinishedTask, Retention, TaskView};
 pub use of_run::{Finished, Report};
 pub use stats::QueueStats;

@@ -12,15 +12,13 @@ use mb_core::time::Timestamp;
 use crate::db::{Row, Session, Value};
 use crate::error::StoreError;
 use crate::queue::enqueue::Fair;
-use crate::queue::row::{Back, From, Held, TAKE_BACK_MAX, put_back, record};
+use crate::queue::row::{Back, From, Held, TAKE_BACK_MAX, TAKE_BACK_ROUNDS_MAX, put_back, record};
 use crate::queue::{limits, of_run, row};
 use crate::sql;
 use crate::store::{Store, transaction};
 
 /// Looks at the queue one claim makes for a class while limits send back what it found.
 const ROUNDS_MAX: u32 = 5;
-/// Transactions one call of [`Store::release_node`] makes at most.
-const RELEASE_ROUNDS_MAX: u32 = 20;
 
 /// A task that was granted.
 #[derive(Debug, Clone)]
@@ -99,7 +97,7 @@ impl Store {
     pub async fn release_node(&self, now: Timestamp, node: &str, keep: WorkerId) -> Result<Vec<Lease>, StoreError> {
         let values = [Value::text(node), Value::id(keep), Value::int(TAKE_BACK_MAX)];
         let (fair, mut lost) = (&self.inner.fair, Vec::new());
-        for _ in 0..RELEASE_ROUNDS_MAX {
+        for _ in 0..TAKE_BACK_ROUNDS_MAX {
             let round = transaction!(self, Later, |tx| {
                 let rows = tx.rows(sql::LEASES_OF_NODE, &values).await?;
                 lose(tx, now, &rows, fair).await

@@ -12,19 +12,12 @@ use crate::error::StoreError;
 use crate::queue::enqueue::{Fair, flows, head};
 use crate::queue::history::FinishedTask;
 use crate::queue::limits;
-use crate::queue::row::{From, Held, ids, options_of, options_text, record, task_of};
+use crate::queue::row::{From, Held, TAKE_BACK_ROUNDS_MAX, ids, options_of, options_text, record, task_of};
 use crate::sql;
 use crate::store::{Store, transaction};
 
 /// Dead letters enqueued again by one call.
 pub(crate) const REQUEUE_MAX: usize = 1_000;
-
-/// What clearing stuck tasks did.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Clearing {
-    /// Tasks whose lease had run out, taken back.
-    pub taken_back: Vec<Lease>,
-}
 
 impl Store {
     /// What each class does; those that are not named run.
@@ -60,16 +53,16 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]; what was taken back before stays so.
-    pub async fn clear_stuck(&self, now: Timestamp) -> Result<Clearing, StoreError> {
-        let mut clearing = Clearing::default();
-        for _ in 0..20 {
+    pub async fn clear_stuck(&self, now: Timestamp) -> Result<Vec<Lease>, StoreError> {
+        let mut taken_back = Vec::new();
+        for _ in 0..TAKE_BACK_ROUNDS_MAX {
             let round = self.reap(now, super::TAKE_BACK_MAX).await?;
             if round.is_empty() {
                 break;
             }
-            clearing.taken_back.extend(round);
+            taken_back.extend(round);
         }
-        Ok(clearing)
+        Ok(taken_back)
     }
 
     /// Enqueues dead letters again, as if they were new but under their ids; names those it did. One whose unique key is

@@ -11,6 +11,8 @@ use crate::sql;
 
 /// Tasks taken back in one transaction at most.
 pub(crate) const TAKE_BACK_MAX: u32 = 500;
+/// Transactions one call that takes back whatever there is makes at most.
+pub(crate) const TAKE_BACK_ROUNDS_MAX: u32 = 20;
 
 /// A leased task, as its row says.
 pub(crate) struct Held {
